@@ -1,0 +1,15 @@
+# Copyright: (c) 2026, Ballast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An IB API server for development and tests: a simulated broker behind the gateway's own socket protocol.
+
+Layers, each knowing only those above it in this list:
+
+    contracts, market   what can be traded, and at what price at any moment (pure)
+    broker              accounts, orders, matching, executions, commissions (pure)
+    store               the broker's state on disk
+    wire                frames and fields
+    messages            the layout of every message, by server version
+    session             one client's conversation
+    server              all clients, the market's clock, the broker link
+"""

@@ -1,0 +1,61 @@
+# Copyright: (c) 2026, Ballast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run the simulator: settings from the environment; SIGTERM stops, SIGUSR1 breaks and SIGUSR2 mends the broker link."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+
+from . import log
+from .server import Simulator
+from .settings import Settings, SettingsError, from_environment
+from .store import StateError
+
+# sysexits.h
+EXIT_SETTINGS = 64
+EXIT_STATE = 65
+EXIT_PORT = 69
+EXIT_INTERNAL = 70
+
+
+async def run(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT, or until the market cannot go on; return the exit status."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for stop_signal in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(stop_signal, stopping.set)
+    try:
+        simulator = Simulator(settings)
+        await simulator.start()
+    except StateError as error:
+        print(error, file=sys.stderr)
+        return EXIT_STATE
+    except OSError as error:
+        print(f"{settings.host}:{settings.port}: cannot listen: {error}", file=sys.stderr)
+        return EXIT_PORT
+    loop.add_signal_handler(signal.SIGUSR1, simulator.lose_link)
+    loop.add_signal_handler(signal.SIGUSR2, simulator.restore_link)
+    simulator.market.add_done_callback(lambda _task: stopping.set())
+    await stopping.wait()
+    failed = simulator.market.done()
+    await simulator.stop()
+    return EXIT_INTERNAL if failed else 0
+
+
+def main() -> int:
+    """Return the exit status: 0 stopped, 64 environment, 65 state file, 69 port, 70 anything unforeseen."""
+    try:
+        settings = from_environment(os.environ)
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return EXIT_SETTINGS
+    log.configure(settings.log_level)
+    return asyncio.run(run(settings))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,529 @@
+# Copyright: (c) 2026, Ballast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One client's conversation: handshake, requests and their answers, and the news it subscribed to."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from . import messages
+from .broker import (
+    Charged,
+    Event,
+    Executed,
+    Execution,
+    Order,
+    OrderChanged,
+    OrderFailed,
+    Position,
+    PositionChanged,
+    Valuation,
+)
+from .contracts import Instrument
+from .market import SECONDS_PER_DAY, Bar
+from .messages import NO_REQUEST
+from .wire import FieldError, Fields, WireError, read_frame, read_version_range, split_fields
+
+if TYPE_CHECKING:
+    from .server import Simulator
+
+HANDSHAKE_SECONDS = 30.0
+# A client that lets this many bytes pile up does not read any more.
+LARGEST_BACKLOG = 8 << 20
+MOST_BARS = 5000
+
+START_API = 71
+FARMS = (
+    (2104, "Market data farm connection is OK:usfarm"),
+    (2106, "HMDS data farm connection is OK:ushmds"),
+    (2158, "Sec-def data farm connection is OK:secdefnj"),
+)
+LINK_DOWN = (2110, "Connectivity between Trader Workstation and server is broken. It will be restored automatically.")
+
+# Requests that the simulator does not play -> where their request id stands, None when they have none.
+NOT_SIMULATED = {
+    10: 2, 12: None, 18: None, 21: 2, 22: 1, 24: None, 50: 2, 52: 2, 54: 2, 55: 2, 67: 2, 74: 2, 78: 2, 79: 1, 80: None,
+    81: 1, 82: None, 83: 1, 84: 1, 85: None, 86: 1, 87: 1, 88: 1, 91: None, 92: 1, 94: 1, 96: 1, 97: 1, 100: 1, 102: 1,
+    104: 1,
+}  # fmt: skip
+
+_logger = logging.getLogger(__name__)
+
+
+class Session:
+    """One connection. ``client_id`` is None until the client has started the API."""
+
+    def __init__(self, simulator: Simulator, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.client_id: int | None = None
+        self.version = 0
+        self._simulator = simulator
+        self._reader = reader
+        self._writer = writer
+        self._peer = "{}:{}".format(*writer.get_extra_info("peername")[:2])
+        self._follows_positions = False
+        self._follows_account = False
+        self._updates: set[int] = set()
+        self._summaries: dict[int, frozenset[str]] = {}
+        self._subscriptions: dict[int, Instrument] = {}
+
+    async def run(self) -> None:
+        """Converse until either side ends it. Bytes that are not the protocol end this connection only."""
+        try:
+            if await self._shake_hands():
+                while (body := await read_frame(self._reader)) is not None and not self._writer.is_closing():
+                    self._receive(split_fields(body))
+        except WireError as error:
+            self._log(logging.WARNING, "malformed bytes, connection closed", reason=str(error))
+        except (ConnectionError, TimeoutError) as error:
+            self._log(logging.INFO, "connection lost", reason=repr(error))
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Send what is waiting, then close."""
+        if not self._writer.is_closing():
+            self._writer.close()
+
+    async def wait_closed(self) -> None:
+        """Return when the connection is closed, however it ended."""
+        await asyncio.gather(self._writer.wait_closed(), return_exceptions=True)
+
+    @property
+    def instruments(self) -> set[Instrument]:
+        """The instruments whose ticks the client subscribed to."""
+        return set(self._subscriptions.values())
+
+    # --- news -------------------------------------------------------------------------------------------------------
+
+    def notice(self, code: int, text: str) -> None:
+        """Tell the client something that belongs to no request."""
+        self._send(messages.error(self.version, NO_REQUEST, code, text))
+
+    def tick(self) -> None:
+        """Send the present quote of every subscription."""
+        frames = []
+        for request_id, instrument in self._subscriptions.items():
+            frames += messages.ticks(request_id, self._simulator.quote(instrument))
+        self._send(*frames)
+
+    def tell(self, events: Sequence[Event]) -> None:
+        """Send what of ``events`` concerns this client: its own orders, and the account if it follows that."""
+        frames: list[bytes] = []
+        account_changed = False
+        for event in events:
+            match event:
+                case OrderChanged(order) if order.client_id == self.client_id:
+                    frames += self._order(order)
+                case OrderFailed(client_id, order_id, code, text) if client_id == self.client_id:
+                    frames.append(messages.error(self.version, order_id, code, text))
+                case Executed(execution) if execution.client_id == self.client_id:
+                    frames.append(self._execution(NO_REQUEST, execution))
+                case Charged(execution) if execution.client_id == self.client_id:
+                    frames.append(messages.commission_report(self._instrument(execution), execution))
+                case PositionChanged(position):
+                    account_changed = True
+                    if self._follows_positions:
+                        frames.append(messages.position(self._account, self._instrument(position), position))
+        if account_changed and (self._follows_account or self._updates or self._summaries):
+            frames += self._account_news(self._simulator.broker.valuation())
+        self._send(*frames)
+
+    # --- conversation -----------------------------------------------------------------------------------------------
+
+    async def _shake_hands(self) -> bool:
+        """Agree on a version; return False when the client left without a word, as a port check does."""
+        versions = await asyncio.wait_for(read_version_range(self._reader), HANDSHAKE_SECONDS)
+        if versions is None:
+            return False
+        lowest, highest = versions
+        self.version = min(highest, self._simulator.server_version)
+        if highest < messages.LOWEST_VERSION:
+            self._log(logging.WARNING, "client is too old, connection closed", lowest=lowest, highest=highest)
+            return False
+        self._send(messages.handshake(self.version, self._simulator.now()))
+        self._log(logging.DEBUG, "handshake", lowest=lowest, highest=highest, version=self.version)
+        return True
+
+    def _receive(self, fields: list[str]) -> None:
+        self._log(logging.DEBUG, "received", fields=fields)
+        try:
+            message_id = Fields(fields[:1]).integer()
+            if self.client_id is None:
+                self._start(message_id, Fields(fields[1:]))
+            elif message_id in _HANDLERS:
+                _HANDLERS[message_id](self, Fields(fields[1:]))
+            else:
+                self._refuse(message_id, fields)
+        except FieldError as error:
+            self._log(logging.WARNING, "request cannot be read", reason=str(error), fields=fields[:8])
+            self.notice(320, f"Server error when reading an API client request: {error}")
+
+    def _start(self, message_id: int, fields: Fields) -> None:
+        if message_id != START_API:
+            raise WireError(f"message {message_id} before startApi ({START_API})")
+        fields.skip(1)  # version of the message
+        client_id = fields.integer()
+        if not self._simulator.admit(client_id, self):
+            self._log(logging.WARNING, "client id in use, connection closed", wanted=client_id)
+            self.notice(326, "Unable to connect as the client id is already in use. Retry with a unique client id.")
+            self.close()
+            return
+        self.client_id = client_id
+        self._log(logging.INFO, "client connected", version=self.version)
+        self._send(
+            messages.managed_accounts(self._account),
+            messages.next_valid_id(self._simulator.broker.next_order_id),
+            *(
+                messages.error(self.version, NO_REQUEST, code, text)
+                for code, text in (FARMS if self._simulator.broker.linked else (LINK_DOWN,))
+            ),
+        )
+
+    def _refuse(self, message_id: int, fields: list[str]) -> None:
+        where = NOT_SIMULATED.get(message_id)
+        request_id = NO_REQUEST if where is None else Fields(fields[where : where + 1]).integer()
+        self._fail(request_id, 322, f"Error processing request: message {message_id} is not simulated")
+
+    # --- requests: session ------------------------------------------------------------------------------------------
+
+    def _ignore(self, fields: Fields) -> None:
+        """Accept a request that has no answer and no effect here."""
+
+    def _request_ids(self, _fields: Fields) -> None:
+        self._send(messages.next_valid_id(self._simulator.broker.next_order_id))
+
+    def _request_managed_accounts(self, _fields: Fields) -> None:
+        self._send(messages.managed_accounts(self._account))
+
+    def _request_current_time(self, _fields: Fields) -> None:
+        self._send(messages.current_time(int(self._simulator.now().timestamp())))
+
+    # --- requests: account ------------------------------------------------------------------------------------------
+
+    def _request_positions(self, _fields: Fields) -> None:
+        self._follows_positions = True
+        held = (position for position in self._simulator.broker.positions.values() if position.quantity)
+        self._send(
+            *(messages.position(self._account, self._instrument(position), position) for position in held),
+            messages.position_end(),
+        )
+
+    def _cancel_positions(self, _fields: Fields) -> None:
+        self._follows_positions = False
+
+    def _request_account_updates(self, fields: Fields) -> None:
+        fields.skip(1)  # version of the message
+        subscribe, account = fields.boolean(), fields.text()
+        if not self._is_ours(NO_REQUEST, account):
+            return
+        self._follows_account = subscribe
+        if subscribe:
+            valuation = self._simulator.broker.valuation()
+            self._send(*self._account_download(valuation), messages.account_download_end(self._account))
+
+    def _request_account_updates_multi(self, fields: Fields) -> None:
+        fields.skip(1)  # version of the message
+        request_id, account = fields.integer(), fields.text()
+        if not self._is_ours(request_id, account):
+            return
+        self._updates.add(request_id)
+        valuation = self._simulator.broker.valuation()
+        self._send(*self._updates_of(request_id, valuation), messages.account_update_multi_end(request_id))
+
+    def _cancel_account_updates_multi(self, fields: Fields) -> None:
+        fields.skip(1)  # version of the message
+        self._updates.discard(fields.integer())
+
+    def _request_account_summary(self, fields: Fields) -> None:
+        fields.skip(1)  # version of the message
+        request_id = fields.integer()
+        fields.skip(1)  # group: the one account is in all of them
+        self._summaries[request_id] = frozenset(fields.text().split(","))
+        valuation = self._simulator.broker.valuation()
+        self._send(*self._summary_of(request_id, valuation), messages.account_summary_end(request_id))
+
+    def _cancel_account_summary(self, fields: Fields) -> None:
+        fields.skip(1)  # version of the message
+        self._summaries.pop(fields.integer(), None)
+
+    # --- requests: instruments and prices ---------------------------------------------------------------------------
+
+    def _request_contract_details(self, fields: Fields) -> None:
+        fields.skip(1)  # version of the message
+        request_id = fields.integer()
+        found = self._simulator.catalogue.find(messages.read_contract(fields))
+        if not found:
+            self._fail(request_id, 200, "No security definition has been found for the request")
+            return
+        self._send(
+            *(messages.contract_details(self.version, request_id, instrument) for instrument in found),
+            messages.contract_details_end(request_id),
+        )
+
+    def _request_market_data(self, fields: Fields) -> None:
+        fields.skip(1)  # version of the message
+        request_id = fields.integer()
+        instrument = self._find_one(request_id, fields)
+        if instrument is None:
+            return
+        if fields.boolean():
+            self._fail(request_id, 322, "Error processing request: a delta neutral contract is not simulated")
+            return
+        fields.skip(1)  # generic ticks
+        snapshot = fields.boolean()
+        if request_id in self._subscriptions:
+            self._fail(request_id, 322, "Error processing request: Duplicate ticker id")
+            return
+        quote = self._simulator.quote(instrument)
+        frames = [
+            messages.tick_parameters(request_id, instrument),
+            messages.market_data_type(request_id),
+            messages.close_price(request_id, quote),
+            *messages.ticks(request_id, quote),
+        ]
+        if snapshot:
+            frames.append(messages.snapshot_end(request_id))
+        else:
+            self._subscriptions[request_id] = instrument
+        self._send(*frames)
+
+    def _cancel_market_data(self, fields: Fields) -> None:
+        fields.skip(1)  # version of the message
+        request_id = fields.integer()
+        if self._subscriptions.pop(request_id, None) is None:
+            self._fail(request_id, 300, f"Can't find EId with tickerId:{request_id}")
+
+    def _request_historical_data(self, fields: Fields) -> None:
+        request_id = fields.integer()
+        instrument = self._find_one(request_id, fields)
+        if instrument is None:
+            return
+        fields.skip(1)  # include expired
+        end_text, bar_size, duration_text = fields.text(), fields.text(), fields.text()
+        fields.skip(2)  # regular hours only: the simulated market never closes; what to show: one price for all
+        as_epoch, keep_up_to_date = fields.integer() == 2, fields.boolean()
+        now = self._simulator.now()
+        try:
+            end = min(parse_time(end_text) if end_text else now, now)
+            bar_seconds, duration = parse_bar_size(bar_size), parse_duration(duration_text)
+            if keep_up_to_date:
+                raise ValueError("keeping bars up to date is not simulated")
+            if duration > MOST_BARS * bar_seconds:
+                raise ValueError(f"{duration // bar_seconds} bars, at most {MOST_BARS} are served at once")
+        except ValueError as error:
+            self._fail(request_id, 162, f"Historical Market Data Service error message:{error}")
+            return
+
+        def send(bars: list[Bar]) -> None:
+            stop = int(end.timestamp())
+            daily = bar_seconds >= SECONDS_PER_DAY
+            self._send(messages.historical_data(request_id, bars, stop - duration, stop, as_epoch, daily))
+
+        self._simulator.compute_bars(instrument, end.timestamp(), duration, bar_seconds, send)
+
+    # --- requests: orders -------------------------------------------------------------------------------------------
+
+    def _place_order(self, fields: Fields) -> None:
+        assert self.client_id is not None  # noqa: S101 - a request is only received after startApi
+        request = messages.read_order(self.version, self.client_id, self._simulator.catalogue, fields)
+        self._simulator.publish(self._simulator.broker.place(request))
+
+    def _cancel_order(self, fields: Fields) -> None:
+        assert self.client_id is not None  # noqa: S101 - a request is only received after startApi
+        fields.skip(1)  # version of the message
+        self._simulator.publish(self._simulator.broker.cancel(self.client_id, fields.integer()))
+
+    def _cancel_all_orders(self, _fields: Fields) -> None:
+        self._simulator.publish(self._simulator.broker.cancel_all())
+
+    def _request_open_orders(self, _fields: Fields) -> None:
+        self._send_open_orders([order for order in self._working() if order.client_id == self.client_id])
+
+    def _request_all_open_orders(self, _fields: Fields) -> None:
+        self._send_open_orders(self._working())
+
+    def _request_completed_orders(self, _fields: Fields) -> None:
+        self._send(messages.completed_orders_end())
+
+    def _request_executions(self, fields: Fields) -> None:
+        fields.skip(1)  # version of the message
+        request_id = fields.integer()
+        client_id, account, since = fields.integer(), fields.text(), fields.text()
+        symbol, sec_type, exchange, side = (fields.text() for _ in range(4))
+        try:
+            earliest = f"{parse_time(since):%Y-%m-%dT%H:%M:%SZ}" if since else ""
+        except ValueError as error:
+            self._fail(request_id, 322, f"Error processing request: {error}")
+            return
+        sides = {"": ("BOT", "SLD"), "BUY": ("BOT",), "SELL": ("SLD",)}.get(side, ())
+        today = f"{self._simulator.now():%Y-%m-%d}"
+        frames = []
+        for execution in self._simulator.broker.executions:
+            instrument = self._instrument(execution)
+            if (
+                execution.time >= max(today, earliest)
+                and client_id in (0, execution.client_id)
+                and account in ("", self._account)
+                and symbol in ("", instrument.symbol)
+                and sec_type in ("", instrument.sec_type)
+                and exchange in ("", "SMART", execution.exchange)
+                and execution.side in sides
+            ):
+                frames.append(self._execution(request_id, execution))
+                frames.append(messages.commission_report(instrument, execution))
+        self._send(*frames, messages.execution_end(request_id))
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _account(self) -> str:
+        return self._simulator.broker.account
+
+    def _working(self) -> list[Order]:
+        return list(self._simulator.broker.working_orders())
+
+    def _instrument(self, entry: Order | Execution | Position) -> Instrument:
+        return self._simulator.catalogue[entry.con_id]
+
+    def _is_ours(self, request_id: int, account: str) -> bool:
+        if account in ("", self._account):
+            return True
+        self._fail(request_id, 321, f"Error validating request: Invalid account code {account!r}")
+        return False
+
+    def _find_one(self, request_id: int, fields: Fields) -> Instrument | None:
+        found = self._simulator.catalogue.find(messages.read_contract(fields))
+        if len(found) != 1:
+            self._fail(request_id, 200, "No security definition has been found for the request")
+            return None
+        return found[0]
+
+    def _fail(self, request_id: int, code: int, text: str) -> None:
+        self._log(logging.INFO, "request refused", request_id=request_id, code=code, reason=text)
+        self._send(messages.error(self.version, request_id, code, text))
+
+    def _order(self, order: Order) -> list[bytes]:
+        instrument = self._instrument(order)
+        return [messages.open_order(self.version, self._account, instrument, order), messages.order_status(order)]
+
+    def _send_open_orders(self, orders: list[Order]) -> None:
+        self._send(*(part for order in orders for part in self._order(order)), messages.open_order_end())
+
+    def _execution(self, request_id: int, execution: Execution) -> bytes:
+        instrument = self._instrument(execution)
+        return messages.execution_details(self.version, request_id, self._account, instrument, execution)
+
+    def _account_news(self, valuation: Valuation) -> list[bytes]:
+        frames = self._account_download(valuation) if self._follows_account else []
+        for request_id in self._updates:
+            frames += self._updates_of(request_id, valuation)
+        for request_id in self._summaries:
+            frames += self._summary_of(request_id, valuation)
+        return frames
+
+    def _account_download(self, valuation: Valuation) -> list[bytes]:
+        return [
+            *(messages.account_value(*value, self._account) for value in messages.account_values(valuation)),
+            *(
+                messages.portfolio_value(self._account, self._instrument(value.position), value)
+                for value in valuation.positions
+            ),
+            messages.account_time(self._simulator.now()),
+        ]
+
+    def _updates_of(self, request_id: int, valuation: Valuation) -> list[bytes]:
+        values = messages.account_values(valuation)
+        return [messages.account_update_multi(request_id, self._account, *value) for value in values]
+
+    def _summary_of(self, request_id: int, valuation: Valuation) -> list[bytes]:
+        tags = self._summaries[request_id]
+        ledger = messages.ledger_values(valuation)
+        wants_ledger = any(tag.startswith("$LEDGER") for tag in tags)
+        values = [value for value in messages.account_values(valuation) if value not in ledger and value[0] in tags]
+        values += ledger if wants_ledger else []
+        return [messages.account_summary(request_id, self._account, *value) for value in values]
+
+    def _send(self, *frames: bytes) -> None:
+        if not frames or self._writer.is_closing():
+            return
+        self._writer.write(b"".join(frames))
+        backlog = self._writer.transport.get_write_buffer_size()
+        if backlog > LARGEST_BACKLOG:
+            self._log(logging.WARNING, "client does not read, connection closed", backlog=backlog)
+            self._writer.transport.abort()
+
+    def _log(self, level: int, text: str, **details: object) -> None:
+        _logger.log(level, text, extra={"peer": self._peer, "client_id": self.client_id, **details})
+
+
+_HANDLERS: dict[int, Callable[[Session, Fields], None]] = {
+    1: Session._request_market_data,
+    2: Session._cancel_market_data,
+    3: Session._place_order,
+    4: Session._cancel_order,
+    5: Session._request_open_orders,
+    6: Session._request_account_updates,
+    7: Session._request_executions,
+    8: Session._request_ids,
+    9: Session._request_contract_details,
+    14: Session._ignore,  # server log level
+    15: Session._ignore,  # automatic open orders: there is no terminal that could place any
+    16: Session._request_all_open_orders,
+    17: Session._request_managed_accounts,
+    20: Session._request_historical_data,
+    25: Session._ignore,  # cancel historical data: they are sent at once
+    49: Session._request_current_time,
+    58: Session._cancel_all_orders,
+    59: Session._ignore,  # market data type: the data are always live
+    61: Session._request_positions,
+    62: Session._request_account_summary,
+    63: Session._cancel_account_summary,
+    64: Session._cancel_positions,
+    76: Session._request_account_updates_multi,
+    77: Session._cancel_account_updates_multi,
+    99: Session._request_completed_orders,
+}
+
+
+def parse_time(text: str) -> datetime:
+    """Parse ``20261122 20:45:00``, ``20261122-20:45:00`` (UTC), or either with a time zone's name after a space.
+
+    Raises ValueError that names the text and the wanted form.
+    """
+    match = re.fullmatch(r"(\d{8})[ -]+(\d\d:\d\d:\d\d)(?: (\S+))?", text)
+    try:
+        if match is None:
+            raise ValueError
+        day, time, zone = match.groups()
+        # A name that is not in the time zone database raises ZoneInfoNotFoundError, a KeyError.
+        moment = datetime.strptime(f"{day} {time}", "%Y%m%d %H:%M:%S").replace(tzinfo=ZoneInfo(zone) if zone else UTC)
+    except (ValueError, KeyError):
+        raise ValueError(f"time {text!r} is not YYYYMMDD-HH:MM:SS in UTC or with a time zone") from None
+    return moment.astimezone(UTC)
+
+
+def parse_bar_size(text: str) -> int:
+    """Return the seconds of a bar size such as ``1 min`` or ``5 mins``. Raises ValueError."""
+    units = {"sec": 1, "secs": 1, "min": 60, "mins": 60, "hour": 3600, "hours": 3600, "day": SECONDS_PER_DAY}
+    return _parse_span(text, units, "bar size")
+
+
+def parse_duration(text: str) -> int:
+    """Return the seconds of a duration such as ``3600 S``, ``2 D``, ``1 W``, ``1 M`` or ``1 Y``. Raises ValueError."""
+    days = {"D": 1, "W": 7, "M": 30, "Y": 365}
+    units = {"S": 1, **{unit: count * SECONDS_PER_DAY for unit, count in days.items()}}
+    return _parse_span(text, units, "duration")
+
+
+def _parse_span(text: str, units: dict[str, int], what: str) -> int:
+    match = re.fullmatch(r"(\d{1,6}) (\w+)", text)
+    if match is None or match[2] not in units or not int(match[1]):
+        raise ValueError(f"{what} {text!r} is not a number and one of {', '.join(units)}")
+    return int(match[1]) * units[match[2]]

@@ -1,0 +1,133 @@
+# Copyright: (c) 2026, Ballast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The simulator's settings, read from the environment."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from .messages import HIGHEST_VERSION, LOWEST_VERSION
+
+# The ports of the usual gateway image, inside its container.
+PORTS = {"paper": 4004, "live": 4003}
+FAULTS = ("", "silent")
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+_Value = TypeVar("_Value")
+
+
+class SettingsError(Exception):
+    """One or more variables cannot be used; the text has one line for each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the simulator is told. ``fault`` is "silent" for a gateway that accepts connections and never speaks."""
+
+    account: str
+    trading_mode: str
+    host: str
+    port: int
+    seed: int
+    ticks_per_second: float
+    server_version: int
+    state: Path | None
+    fault: str
+    log_level: int
+
+
+def from_environment(environment: Mapping[str, str]) -> Settings:
+    """Read the settings. Raises SettingsError that names every variable at fault, its value and the value wanted."""
+    problems: list[str] = []
+
+    def read(name: str, default: str, parse: Callable[[str], _Value], wanted: str) -> _Value | None:
+        value = environment.get(name, default)
+        try:
+            return parse(value)
+        except ValueError:
+            problems.append(f"{name}={value!r}: wanted {wanted}")
+            return None
+
+    trading_mode = read("TRADING_MODE", "paper", _choice(PORTS), "paper or live")
+    settings = {
+        "account": read("SIMULATOR_ACCOUNT", "DU1234567", _account, "letters and digits, such as DU1234567"),
+        "trading_mode": trading_mode,
+        "host": read("SIMULATOR_HOST", "0.0.0.0", _not_empty, "an address to listen on"),  # noqa: S104 - a container's only interface
+        "port": read("SIMULATOR_PORT", str(PORTS[trading_mode or "paper"]), _whole(0, 65535), "a port, 0 to 65535"),
+        "seed": read("SIMULATOR_SEED", "1", _whole(0, 2**63), "a whole number, 0 or more"),
+        "ticks_per_second": read("SIMULATOR_TICKS_PER_SECOND", "2", _rate, "a number above 0, at most 100"),
+        "server_version": read(
+            "SIMULATOR_SERVER_VERSION",
+            str(HIGHEST_VERSION),
+            _whole(LOWEST_VERSION, HIGHEST_VERSION),
+            f"a server version, {LOWEST_VERSION} to {HIGHEST_VERSION}",
+        ),
+        "state": read(
+            "SIMULATOR_STATE",
+            "/var/lib/simulator/state.json",
+            _state,
+            "the absolute path of a file, or empty for memory only",
+        ),
+        "fault": read("SIMULATOR_FAULT", "", _choice(FAULTS), "empty or silent"),
+        "log_level": read("SIMULATOR_LOG_LEVEL", "INFO", _log_level, f"one of {', '.join(LOG_LEVELS)}"),
+    }
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return Settings(**settings)  # type: ignore[arg-type]  # no value is missing when there is no problem
+
+
+def _choice(values: Mapping[str, int] | tuple[str, ...]) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if value not in values:
+            raise ValueError
+        return value
+
+    return parse
+
+
+def _whole(lowest: int, highest: int) -> Callable[[str], int]:
+    def parse(value: str) -> int:
+        number = int(value)
+        if not lowest <= number <= highest:
+            raise ValueError
+        return number
+
+    return parse
+
+
+def _rate(value: str) -> float:
+    number = float(value)
+    if not 0 < number <= 100:
+        raise ValueError
+    return number
+
+
+def _account(value: str) -> str:
+    if not re.fullmatch(r"[A-Z]{1,3}[0-9]{4,10}", value):
+        raise ValueError
+    return value
+
+
+def _not_empty(value: str) -> str:
+    if not value:
+        raise ValueError
+    return value
+
+
+def _state(value: str) -> Path | None:
+    if not value:
+        return None
+    path = Path(value)
+    if not path.is_absolute():
+        raise ValueError
+    return path
+
+
+def _log_level(value: str) -> int:
+    return logging.getLevelNamesMapping()[_choice(LOG_LEVELS)(value.upper())]

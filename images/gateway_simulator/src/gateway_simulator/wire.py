@@ -1,0 +1,148 @@
+# Copyright: (c) 2026, Ballast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Frames and fields of the gateway's socket protocol.
+
+A frame is a big-endian unsigned 32-bit length and that many bytes; the bytes of a message are text fields, each ended
+by a NUL. The first four bytes that a client sends are ``API\\0``, then a frame with its range of versions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import struct
+from decimal import Decimal, InvalidOperation
+
+GREETING = b"API\0"
+# Far above any request; a longer frame is a client that speaks another protocol.
+LARGEST_FRAME = 1 << 20
+UNSET_DOUBLE = "1.7976931348623157E308"
+
+_VERSION_RANGE = re.compile(r"v(\d{1,6})(?:\.\.(\d{1,6}))?(?: .*)?", re.DOTALL)
+
+Value = str | int | Decimal | None
+
+
+class WireError(Exception):
+    """Bytes that are not the protocol; the connection cannot go on."""
+
+
+class FieldError(Exception):
+    """A well-framed message with a field that is missing or of the wrong kind."""
+
+
+def encode_field(value: Value) -> str:
+    """Return a field's text: booleans as 1 and 0, decimals without exponent, None as the empty field."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    return str(value)
+
+
+def frame(*values: Value) -> bytes:
+    """Return the frame of one message."""
+    body = "".join(f"{encode_field(value)}\0" for value in values).encode()
+    return struct.pack(">I", len(body)) + body
+
+
+async def read_frame(reader: asyncio.StreamReader) -> bytes | None:
+    """Read one frame's body; None at the end of the stream between frames. Raises WireError."""
+    try:
+        header = await reader.readexactly(4)
+    except asyncio.IncompleteReadError as error:
+        if error.partial:
+            raise WireError(f"the stream ended inside a frame's length, after {len(error.partial)} bytes") from error
+        return None
+    (length,) = struct.unpack(">I", header)
+    if not 0 < length <= LARGEST_FRAME:
+        raise WireError(f"frame length {length}, wanted 1 to {LARGEST_FRAME}")
+    try:
+        return await reader.readexactly(length)
+    except asyncio.IncompleteReadError as error:
+        raise WireError(f"the stream ended after {len(error.partial)} of a frame's {length} bytes") from error
+
+
+async def read_version_range(reader: asyncio.StreamReader) -> tuple[int, int] | None:
+    """Read a client's greeting and return its lowest and highest version; None when it left without a byte.
+
+    Raises WireError when what it says is not a greeting.
+    """
+    try:
+        greeting = await reader.readexactly(len(GREETING))
+    except asyncio.IncompleteReadError as error:
+        if error.partial:
+            raise WireError(f"greeting {error.partial!r}, wanted {GREETING!r}") from error
+        return None
+    if greeting != GREETING:
+        raise WireError(f"greeting {greeting!r}, wanted {GREETING!r}")
+    body = await read_frame(reader) or b""
+    match = _VERSION_RANGE.fullmatch(body.decode("ascii", errors="replace"))
+    if match is None:
+        raise WireError(f"version range {body[:40]!r}, wanted v<lowest>..<highest>")
+    lowest, highest = match.groups()
+    return int(lowest), int(highest or lowest)
+
+
+def split_fields(body: bytes) -> list[str]:
+    """Return a message's fields. Raises WireError when it is not NUL-terminated UTF-8 text."""
+    if not body.endswith(b"\0"):
+        raise WireError(f"message {body[:40]!r} does not end in NUL")
+    try:
+        return body[:-1].decode().split("\0")
+    except UnicodeDecodeError as error:
+        raise WireError(f"message {body[:40]!r} is not UTF-8 text") from error
+
+
+class Fields:
+    """Reads a message's fields one after another; every reader raises FieldError."""
+
+    def __init__(self, fields: list[str]) -> None:
+        self._fields = fields
+        self._next = 0
+
+    def text(self) -> str:
+        """Return the next field as it is."""
+        if self._next >= len(self._fields):
+            raise FieldError(f"field {self._next} is missing")
+        self._next += 1
+        return self._fields[self._next - 1]
+
+    def decimal(self) -> Decimal | None:
+        """Return the next field as a finite number; None when it is empty or the protocol's "unset"."""
+        text = self.text()
+        if text in ("", UNSET_DOUBLE, "1.7976931348623157e+308"):
+            return None
+        try:
+            number = Decimal(text)
+        except InvalidOperation:
+            number = Decimal("NaN")
+        if not number.is_finite():
+            raise self._error(text, "a number")
+        return number
+
+    def integer(self) -> int:
+        """Return the next field as a whole number of 32 bits, 0 when it is empty."""
+        text = self.text()
+        try:
+            number = int(text or 0)
+        except ValueError:
+            raise self._error(text, "a whole number") from None
+        if not -(1 << 31) <= number < 1 << 31:
+            raise self._error(text, "a number of 32 bits")
+        return number
+
+    def boolean(self) -> bool:
+        """Return the next field as a truth value, False when it is empty."""
+        return self.integer() != 0
+
+    def skip(self, count: int) -> None:
+        """Pass over ``count`` fields."""
+        for _ in range(count):
+            self.text()
+
+    def _error(self, text: str, wanted: str) -> FieldError:
+        return FieldError(f"field {self._next - 1} is {text[:40]!r}, wanted {wanted}")

@@ -1,0 +1,494 @@
+# Copyright: (c) 2026, Ballast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engine: reconciles with the broker, hands ticks to the strategy, sends its orders, tells its health, drains."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import secrets
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from . import log
+from .config import Deployment, EngineConfig
+from .gateway import BrokerLink, LinkError, SessionState, UnknownInstrumentError
+from .ledger import Difference, Ledger, OpenOrder, TradingHaltedError
+from .metrics import Metrics
+from .model import Execution, Instrument, OrderReport, OrderRequest, Position, Snapshot, Tick, iso, utc_now
+
+Role = Literal["starting", "trading", "standby", "stopping"]
+
+EXIT_DRAINED: Final = 0
+EXIT_INTERNAL_ERROR: Final = 70
+
+_RECONCILE_EVERY_SECONDS: Final = 60.0
+_RECONCILE_SOON_SECONDS: Final = 5.0
+_RETRY_SECONDS: Final = 1.0
+_SETTLE_SECONDS: Final = 1.0
+# Half of the 30 s between SIGTERM and SIGKILL; the rest is for closing.
+_DRAIN_LIMIT_SECONDS: Final = 15.0
+
+
+def _told(method: Callable[..., None]) -> Callable[..., None]:
+    """Guard what the broker link calls: an event library would swallow the exception and trading would go on."""
+
+    @functools.wraps(method)
+    def guarded(self: Engine, *told: object) -> None:
+        try:
+            method(self, *told)
+        except sqlite3.Error as error:
+            self._ledger_failed(error)
+        except Exception as error:  # noqa: BLE001 whatever it is, an engine that does not understand stops
+            self._fail(error)
+
+    return guarded
+
+
+class Engine:
+    """One engine of one account. `run` is its life; the rest is what the control socket asks and the link tells."""
+
+    def __init__(self, deployment: Deployment, config: EngineConfig, ledger: Ledger, link: BrokerLink) -> None:
+        self.role: Role = "starting"
+        self.metrics = Metrics()
+        self._deployment = deployment
+        self._config = config
+        self._ledger = ledger
+        self._link = link
+        self._open: list[OpenOrder] = ledger.open_orders()
+        self._positions: dict[int, tuple[str, float]] = {}
+        self._instruments = tuple(config.strategy.instruments())
+        # Rises whenever the broker may have done things unseen; a reconciliation begun before that is no longer true.
+        self._epoch = 0
+        self._last_tick: float | None = None
+        self._reconciled = False
+        self._last_reconciliation: datetime | None = None
+        self._reconcile_at = 0.0
+        self._ledger_error: str | None = None
+        self._data_error: str | None = None
+        self._failure: Exception | None = None
+        self._sent_at: dict[str, float] = {}
+        self._cancel_asked: set[str] = set()
+        self._wake = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._over = asyncio.Event()
+
+    # -- life
+
+    async def run(self, stop: asyncio.Event) -> int:
+        """Trade until ``stop`` is set (or something breaks), drain, and return the exit code."""
+        self._ledger.record_event("engine_started", f"strategy {self._config.strategy_name}")
+        log.info(
+            "engine_started",
+            stack=self._deployment.stack,
+            slot=self._deployment.slot,
+            release=self._deployment.release,
+            account=self._deployment.account,
+            strategy=self._config.strategy_name,
+        )
+        tasks: list[asyncio.Task[None]] = [
+            asyncio.create_task(self._link.run(self)),
+            asyncio.create_task(self._keep_reconciled()),
+        ]
+        waits = [asyncio.create_task(event.wait()) for event in (stop, self._over)]
+        try:
+            await asyncio.wait([*tasks, *waits], return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                # A part of the engine that ends did so by an exception.
+                if task.done() and isinstance(error := task.exception(), Exception):
+                    self._fail(error)
+            drained = await self._drain()
+        finally:
+            for running in [*tasks, *waits]:
+                running.cancel()
+            await asyncio.gather(*tasks, *waits, return_exceptions=True)
+        if self._failure is not None:
+            raise self._failure
+        return EXIT_DRAINED if drained else EXIT_INTERNAL_ERROR
+
+    async def _keep_reconciled(self) -> None:
+        while True:
+            self._wake.clear()
+            pause = self._reconcile_at - time.monotonic()
+            if pause > 0 or not self._may_reconcile():
+                try:
+                    async with asyncio.timeout(max(pause, 0.0) or _RECONCILE_EVERY_SECONDS):
+                        await self._wake.wait()
+                except TimeoutError:
+                    pass
+                continue
+            try:
+                await self._reconcile()
+                self._reconcile_at = max(self._reconcile_at, time.monotonic() + _RETRY_SECONDS)
+            except sqlite3.Error as error:
+                self._ledger_failed(error)
+            except LinkError as error:
+                log.warning("reconciliation_failed", reason=error)
+                self._reconcile_at = time.monotonic() + _RETRY_SECONDS
+
+    def _may_reconcile(self) -> bool:
+        return self._link.state == "ready" and self._account_problem() is None
+
+    def _want_reconciliation(self, seconds: float) -> None:
+        self._reconcile_at = min(self._reconcile_at, time.monotonic() + seconds)
+        self._wake.set()
+
+    async def _reconcile(self) -> None:
+        epoch = self._epoch
+        self._reconcile_at = time.monotonic() + _RECONCILE_EVERY_SECONDS
+        snapshot = await self._snapshot()
+        found = self._ledger.reconcile(snapshot)
+        executions = found.new_executions
+        self._take_positions(snapshot)
+        if found.differences and not await self._settle_positions(found.differences):
+            self._reconcile_at = time.monotonic() + _RETRY_SECONDS
+            return
+        if found.orders_in_flight:
+            self._reconcile_at = time.monotonic() + _RECONCILE_SOON_SECONDS
+        await self._subscribe()
+        if epoch != self._epoch or self._link.state != "ready":
+            self._reconcile_at = 0.0
+            return
+        self._ledger_error = None
+        self._open = self._ledger.open_orders()
+        self._link.forget_finished()
+        self._last_reconciliation = utc_now()
+        self.metrics.reconciliations += 1
+        self._changed.set()
+        settled = found.orders_settled
+        if not self._reconciled or executions or settled:
+            log.info("reconciled", executions=executions, settled=len(settled), open=len(self._open))
+            self._ledger.record_event(
+                "reconciled", f"{executions} new executions, {len(settled)} orders settled", {"settled": settled}
+            )
+        self._reconciled = True
+        if self.role == "starting":
+            self.role = "trading"
+            self._ledger.set_trading_state("trading", f"release {self._deployment.release} trades")
+            log.info("role", role=self.role)
+
+    async def _snapshot(self) -> Snapshot:
+        return await self._link.snapshot([order.order_ref for order in self._open])
+
+    async def _settle_positions(self, differences: list[Difference]) -> bool:
+        """Adopt the broker's positions where they still differ on a second look without a fill in between.
+
+        A fill and the position it makes come in two messages; between them ledger and broker differ for a moment.
+        """
+        executions = self._ledger.rows["executions"]
+        await asyncio.sleep(_SETTLE_SECONDS)
+        snapshot = await self._snapshot()
+        again = self._ledger.reconcile(snapshot).differences
+        self._take_positions(snapshot)
+        if self._ledger.rows["executions"] != executions or again != differences:
+            return not again
+        self._ledger.adopt_positions(differences, snapshot.positions)
+        for difference in differences:
+            log.warning(
+                "position_adopted",
+                symbol=difference.symbol,
+                ledger=difference.ledger_quantity,
+                broker=difference.broker_quantity,
+            )
+        return True
+
+    def _take_positions(self, snapshot: Snapshot) -> None:
+        self._positions = {p.instrument.con_id: (p.instrument.symbol, p.quantity) for p in snapshot.positions}
+
+    async def _subscribe(self) -> None:
+        try:
+            for instrument in self._instruments:
+                await self._link.subscribe(instrument)
+        except UnknownInstrumentError as error:
+            if self._data_error is None:
+                log.error("unknown_instrument", reason=error)
+            self._data_error = str(error)
+            return
+        self._data_error = None
+
+    async def _drain(self) -> bool:
+        """No new orders; working ones are cancelled or kept; True when the broker has answered for all of them."""
+        self.role = "stopping"
+        log.info("role", role=self.role, open=len(self._open))
+        deadline = time.monotonic() + _DRAIN_LIMIT_SECONDS
+        while (waiting := self._to_wait_for()) and (left := deadline - time.monotonic()) > 0:
+            self._changed.clear()
+            self._cancel_working()
+            try:
+                async with asyncio.timeout(min(left, _RETRY_SECONDS)):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+        kept = len(self._open) - len(waiting)
+        reason = f"drained, {kept} orders kept working" if kept else "drained"
+        if waiting:
+            reason = f"stopped with {len(waiting)} orders that the broker did not confirm as ended"
+            self._ledger.record_risk_event(
+                "drain_incomplete", "warning", f"{reason}: {', '.join(order.order_ref for order in waiting)}"
+            )
+        self._ledger.set_trading_state("stopped", reason)
+        self._ledger.record_event("engine_stopped", reason)
+        log.info("engine_stopped", reason=reason)
+        return not waiting
+
+    def _to_wait_for(self) -> list[OpenOrder]:
+        if self._config.working_orders_on_stop == "cancel":
+            return self._open
+        return [order for order in self._open if not order.acknowledged]
+
+    def _cancel_working(self) -> None:
+        if self._config.working_orders_on_stop != "cancel":
+            return
+        for order in self._open:
+            try:
+                if order.order_ref not in self._cancel_asked and self._link.cancel(order.order_ref):
+                    self._cancel_asked.add(order.order_ref)
+                    log.info("order_cancel", order_ref=order.order_ref)
+            except LinkError:
+                return
+
+    def _fail(self, error: Exception) -> None:
+        if self._failure is None:
+            log.error("failed", reason=f"{type(error).__name__}: {error}")
+            self._failure = error
+            self._over.set()
+
+    def _ledger_failed(self, error: sqlite3.Error) -> None:
+        """Stop sending; what was missed is read again from the broker once the ledger can be written."""
+        if self._ledger_error is None:
+            log.error("ledger_failed", reason=error)
+        self._ledger_error = str(error)
+        self._reconciled = False
+        self._reconcile_at = time.monotonic() + _RETRY_SECONDS
+        self._wake.set()
+
+    # -- what the broker link tells
+
+    @_told
+    def on_state(self, state: SessionState, reason: str) -> None:
+        (log.info if state == "ready" else log.warning)("gateway", state=state, reason=reason or "connected")
+        self._ledger.record_event("gateway_state", reason or "connected", {"state": state})
+
+    @_told
+    def on_session(self) -> None:
+        self._epoch += 1
+        self._reconciled = False
+        self._last_tick = None
+        self._cancel_asked.clear()
+        problem = self._account_problem()
+        if problem:
+            log.error("account_refused", reason=problem)
+        self._reconcile_at = 0.0
+        self._wake.set()
+
+    @_told
+    def on_tick(self, tick: Tick) -> None:
+        self._last_tick = time.monotonic()
+        self.metrics.ticks += 1
+        if not self._may_trade():
+            return
+        for request in self._config.strategy.on_tick(tick, self):
+            self._submit(request)
+
+    @_told
+    def on_order(self, report: OrderReport) -> None:
+        sent_at = self._sent_at.get(report.order_ref)
+        if sent_at is not None and report.status != "PendingSubmit":
+            del self._sent_at[report.order_ref]
+            self.metrics.acknowledgements += 1
+            self.metrics.acknowledgement_seconds += time.monotonic() - sent_at
+        change = self._ledger.record_order(report)
+        if change is None:
+            self._want_reconciliation(_RECONCILE_SOON_SECONDS)
+        elif change.new != change.old:
+            log.info("order", order_ref=report.order_ref, status=change.new, filled=report.filled, text=report.message)
+            self._orders_changed()
+
+    @_told
+    def on_execution(self, execution: Execution) -> None:
+        if not self._ledger.record_execution(execution):
+            return
+        self.metrics.executions += 1
+        instrument = execution.instrument
+        held = self._positions.get(instrument.con_id, ("", 0.0))[1]
+        signed = execution.quantity if execution.side == "BUY" else -execution.quantity
+        self._positions[instrument.con_id] = (instrument.symbol, round(held + signed, 9))
+        log.info(
+            "execution",
+            order_ref=execution.order_ref,
+            side=execution.side,
+            quantity=execution.quantity,
+            symbol=instrument.symbol,
+            price=execution.price,
+            exec_id=execution.exec_id,
+        )
+        self._orders_changed()
+
+    @_told
+    def on_commission(self, execution: Execution) -> None:
+        if execution.commission is not None:
+            self._ledger.record_commission(execution)
+
+    @_told
+    def on_position(self, position: Position) -> None:
+        self._ledger.record_position(position)
+        if position.quantity != self.position(position.instrument):
+            # A trade made by hand, or a fill of ours that is still on its way.
+            self._want_reconciliation(_RECONCILE_SOON_SECONDS)
+
+    def _orders_changed(self) -> None:
+        self._open = self._ledger.open_orders()
+        self._changed.set()
+
+    # -- orders
+
+    def _may_trade(self) -> bool:
+        return (
+            self.role == "trading"
+            and self._reconciled
+            and self._link.state == "ready"
+            and self._failure is None
+            and self._account_problem() is None
+            and self._ledger.halt() is None
+        )
+
+    def _submit(self, request: OrderRequest) -> None:
+        order_ref = f"{self._deployment.stack}:{secrets.token_hex(8)}"
+        try:
+            broker_order_id = self._link.next_order_id()
+        except LinkError as error:
+            log.warning("order_not_sent", reason=error)
+            return
+        try:
+            self._ledger.record_intent(
+                order_ref,
+                request,
+                strategy=self._config.strategy_name,
+                client_id=self._deployment.client_id,
+                broker_order_id=broker_order_id,
+            )
+        except TradingHaltedError as error:
+            log.warning("order_refused", reason=f"trading is halted: {error}")
+            return
+        try:
+            self._link.place(order_ref, broker_order_id, request)
+        except LinkError as error:
+            self._ledger.mark_not_sent(order_ref, str(error))
+            log.warning("order_not_sent", order_ref=order_ref, reason=error)
+            return
+        self._sent_at[order_ref] = time.monotonic()
+        self.metrics.orders_sent += 1
+        self._ledger.mark_sent(order_ref)
+        self._orders_changed()
+        log.info(
+            "order_sent",
+            order_ref=order_ref,
+            side=request.side,
+            quantity=request.quantity,
+            symbol=request.instrument.symbol,
+            type=request.order_type,
+        )
+
+    # -- what a strategy may know (AccountView)
+
+    def position(self, instrument: Instrument) -> float:
+        return self._positions.get(instrument.con_id, ("", 0.0))[1]
+
+    def open_orders(self, instrument: Instrument) -> int:
+        return sum(order.con_id == instrument.con_id for order in self._open)
+
+    # -- health
+
+    def _account_problem(self) -> str | None:
+        """Say why this engine must not trade this account, None when it may."""
+        account, mode = self._deployment.account, self._deployment.environment
+        if (mode == "live") == account.startswith("D"):
+            wanted = "a live account, which does not start with D" if mode == "live" else "an account starting with D"
+            return f"account {account} in environment {mode}: wanted {wanted}; correct the account or the environment"
+        accounts: Sequence[str] = self._link.accounts
+        if accounts and account not in accounts:
+            return (
+                f"account {account} is not served by this gateway, which has {', '.join(accounts)}; "
+                "correct the account or log the gateway in to it"
+            )
+        return None
+
+    def _last_tick_age(self) -> float | None:
+        return None if self._last_tick is None else time.monotonic() - self._last_tick
+
+    def _checks(self) -> dict[str, tuple[str, str]]:
+        """Return name -> (status, output) of every check; output is empty for a pass."""
+        checks = dict.fromkeys(("account", "gateway", "ledger", "reconciliation", "data", "trading"), ("pass", ""))
+        problem = self._account_problem()
+        if problem:
+            checks["account"] = ("fail", problem)
+        if self._link.state != "ready":
+            checks["gateway"] = ("fail", f"{self._link.state}: {self._link.reason}")
+        halt = None
+        try:
+            self._ledger.check_writable()
+            halt = self._ledger.halt()
+            if self._ledger_error:
+                checks["ledger"] = ("fail", f"a write failed, reconciling: {self._ledger_error}")
+        except sqlite3.Error as error:
+            checks["ledger"] = ("fail", f"cannot be written: {error}")
+        if not self._reconciled:
+            checks["reconciliation"] = ("fail", "not reconciled with the broker since the session began")
+        age, limit = self._last_tick_age(), self._config.max_tick_age_seconds
+        if self._data_error:
+            checks["data"] = ("fail", self._data_error)
+        elif limit is not None and self._instruments:
+            if age is None:
+                checks["data"] = ("fail", "no tick yet")
+            elif age > limit:
+                checks["data"] = ("fail", f"last tick {age:.1f} s ago, wanted at most {limit:g} s")
+        if self.role != "trading":
+            checks["trading"] = ("fail", f"role is {self.role}")
+        elif halt:
+            checks["trading"] = ("warn", f"trading is halted: {halt}")
+        return checks
+
+    def health(self) -> dict[str, Any]:
+        """Return the health document of the engine contract (docs/engine-contract.md)."""
+        checks = self._checks()
+        statuses = {status for status, _ in checks.values()}
+        status = "fail" if "fail" in statuses else "warn" if "warn" in statuses else "pass"
+        age, limit = self._last_tick_age(), self._config.max_tick_age_seconds
+        state: str = self._link.state
+        if state == "ready" and age is not None and limit is not None and age > limit:
+            state = "data_stale"
+        connected_at, reconciled_at = self._link.connected_at, self._last_reconciliation
+        document: dict[str, Any] = {"status": status}
+        if status != "pass":
+            document["output"] = "; ".join(f"{name}: {text}" for name, (_, text) in checks.items() if text)
+        return document | {
+            "releaseId": self._deployment.release,
+            "stack": self._deployment.stack,
+            "slot": self._deployment.slot,
+            "account": self._deployment.account,
+            "role": self.role,
+            "strategy": self._config.strategy_name,
+            "gateway": {
+                "state": state,
+                "server_version": self._link.server_version,
+                "accounts": list(self._link.accounts),
+                "connected_at": iso(connected_at) if connected_at else None,
+            },
+            "data": {"last_tick_age_seconds": None if age is None else round(age, 3)},
+            "orders": {"open": len(self._open)},
+            "positions": {symbol: quantity for symbol, quantity in self._positions.values() if quantity},
+            "ledger": {"schema_version": self._ledger.schema_version, "rows": dict(self._ledger.rows)},
+            "last_reconciliation": iso(reconciled_at) if reconciled_at else None,
+            "checks": {
+                name: {"status": status, "output": text} if text else {"status": status}
+                for name, (status, text) in checks.items()
+            },
+        }
+
+    def metrics_text(self) -> str:
+        """Return the Prometheus exposition of this engine."""
+        return self.metrics.render(self.health(), self._link.sessions)

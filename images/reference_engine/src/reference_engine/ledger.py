@@ -1,0 +1,810 @@
+# Copyright: (c) 2026, Ballast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The ledger as the engine writes it. The engine is its one writer of trading data; the schema is the ledger role's.
+
+Rules kept here: the intent is committed before an order may leave; an execution counts once, by ``exec_id``; what the
+broker says in a reconciliation wins, and every correction leaves a trace.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .config import Deployment
+from .model import Execution, OrderReport, OrderRequest, Position, Snapshot, iso, utc_now
+
+REQUIRED_SCHEMA_VERSION = 1
+OPEN_STATUSES = ("intent", "sent", "submitted", "cancelling")
+COUNTED_TABLES = ("orders", "executions", "trades")
+
+_OPEN = "('intent', 'sent', 'submitted', 'cancelling')"
+_BUSY_TIMEOUT_MS = 2000
+# How long an order that the broker has not acknowledged may still be on its way when a session was lost.
+_IN_FLIGHT = timedelta(seconds=10)
+# The broker's order terms (IB API, orderStatus) and the ledger's. Terms that are not here leave the status alone.
+_STATUS_OF_BROKER = {
+    "ApiPending": "sent",
+    "PendingSubmit": "sent",
+    "PreSubmitted": "submitted",
+    "Submitted": "submitted",
+    "ValidationError": "submitted",
+    "ApiUpdate": "submitted",
+    "PendingCancel": "cancelling",
+    "Filled": "filled",
+    "Cancelled": "cancelled",
+    "ApiCancelled": "cancelled",
+    "Inactive": "rejected",
+}
+_ORDER_CANCELLED_CODE = 202
+
+
+class LedgerSchemaError(Exception):
+    """The ledger is not there, or its schema is older than this engine needs."""
+
+
+class TradingHaltedError(Exception):
+    """Trading of the account was halted in the ledger; the text says by whom and why."""
+
+
+class OpenOrder(NamedTuple):
+    order_ref: str
+    con_id: int | None
+    status: str
+
+    @property
+    def acknowledged(self) -> bool:
+        """Whether the broker has said that it has the order."""
+        return self.status not in ("intent", "sent")
+
+
+class OrderChange(NamedTuple):
+    """The ledger's status of an order before and after the broker's word; the same twice when nothing changed."""
+
+    old: str
+    new: str
+
+
+class Difference(NamedTuple):
+    """A position on which ledger and broker disagree (quantities signed)."""
+
+    con_id: int
+    symbol: str
+    ledger_quantity: float
+    broker_quantity: float
+
+
+@dataclass
+class Reconciliation:
+    """What a reconciliation found."""
+
+    new_executions: int = 0
+    orders_settled: list[str] = field(default_factory=list)
+    """Orders the broker no longer knows (or never knew), with a final status given to them now."""
+    orders_in_flight: list[str] = field(default_factory=list)
+    """Orders without an answer that may still arrive: look again soon."""
+    differences: list[Difference] = field(default_factory=list)
+    """Positions that differ; they may be a fill on its way, so look twice before `Ledger.adopt_positions`."""
+
+
+class Ledger:
+    """One connection, used from one thread. Every method is one transaction; sqlite3.Error means nothing written."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        """Open the database; raises `LedgerSchemaError` when it is missing or too old."""
+        self._account = deployment.account
+        self._slot = deployment.slot
+        self._release = deployment.release
+        path = deployment.ledger
+        self._connection = _open(path)
+        self.schema_version: int = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if self.schema_version < REQUIRED_SCHEMA_VERSION:
+            self._connection.close()
+            raise LedgerSchemaError(
+                f"ledger {path}: schema version is {self.schema_version}, wanted at least {REQUIRED_SCHEMA_VERSION}; "
+                "run the ledger's migrations first"
+            )
+        # Counted once here and kept up in _transaction: counting a million rows on every look would cost.
+        try:
+            self.rows: dict[str, int] = {
+                table: self._connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608 names are ours
+                for table in COUNTED_TABLES
+            }
+        except sqlite3.Error as error:
+            self._connection.close()
+            raise _unusable(path, error) from error
+        self._new_rows = dict.fromkeys(COUNTED_TABLES, 0)
+
+    def check_writable(self) -> None:
+        """Take and give back the write lock; raises sqlite3.Error when the ledger cannot be written."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """Move everything from the write-ahead log into the database file and close."""
+        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._connection.close()
+
+    # -- orders
+
+    def record_intent(
+        self, order_ref: str, request: OrderRequest, *, strategy: str, client_id: int, broker_order_id: int
+    ) -> None:
+        """Commit the order before it is sent; raises `TradingHaltedError` when the account is halted."""
+        now = iso(utc_now())
+        instrument = request.instrument
+        with self._transaction() as connection:
+            halt = self._halt(connection)
+            if halt:
+                raise TradingHaltedError(halt)
+            self._insert(
+                connection,
+                "orders",
+                {
+                    "order_ref": order_ref,
+                    "account": self._account,
+                    "strategy": strategy,
+                    "slot": self._slot,
+                    "release_id": self._release,
+                    "con_id": instrument.con_id or None,
+                    "symbol": instrument.symbol,
+                    "security_type": instrument.security_type,
+                    "exchange": instrument.exchange,
+                    "currency": instrument.currency,
+                    "side": request.side,
+                    "quantity": request.quantity,
+                    "order_type": request.order_type,
+                    "limit_price": request.limit_price,
+                    "time_in_force": request.time_in_force,
+                    "status": "intent",
+                    "client_id": client_id,
+                    "broker_order_id": broker_order_id,
+                    "created_at": now,
+                    "updated_at": now,
+                },
+            )
+            self._event(
+                connection,
+                "order_intent",
+                f"{request.side} {request.quantity:g} {instrument.symbol} {request.order_type}",
+                {"order_ref": order_ref},
+            )
+
+    def mark_sent(self, order_ref: str) -> None:
+        """The order was handed to the gateway."""
+        with self._transaction() as connection:
+            now = iso(utc_now())
+            connection.execute(
+                "UPDATE orders SET status = 'sent', sent_at = ?, updated_at = ? "
+                "WHERE order_ref = ? AND status = 'intent'",
+                (now, now, order_ref),
+            )
+
+    def mark_not_sent(self, order_ref: str, reason: str) -> None:
+        """The order certainly did not leave: the connection was gone."""
+        with self._transaction() as connection:
+            self._settle(connection, order_ref, "not_sent", reason)
+
+    def record_order(self, report: OrderReport) -> OrderChange | None:
+        """Note what the broker says of an order; None when the ledger has no such order."""
+        with self._transaction() as connection:
+            return self._record_order(connection, report)
+
+    def open_orders(self) -> list[OpenOrder]:
+        """Return every order of the account that has no final status yet, oldest first."""
+        rows = self._connection.execute(
+            f"SELECT order_ref, con_id, status FROM orders WHERE status IN {_OPEN} AND account = ? "  # noqa: S608
+            "ORDER BY created_at",
+            (self._account,),
+        )
+        return [OpenOrder(*row) for row in rows]
+
+    # -- fills and positions
+
+    def record_execution(self, execution: Execution) -> bool:
+        """Note a fill with all that follows from it; returns False when it was known already."""
+        with self._transaction() as connection:
+            return self._record_execution(connection, execution)
+
+    def record_commission(self, execution: Execution) -> None:
+        """Add the commission that the broker reports after the fill; once per execution."""
+        with self._transaction() as connection:
+            self._record_commission(connection, execution)
+
+    def record_position(self, position: Position) -> None:
+        """Note what the broker says the account holds."""
+        with self._transaction() as connection:
+            self._record_position(connection, position, "broker")
+
+    # -- reconciliation
+
+    def reconcile(self, snapshot: Snapshot) -> Reconciliation:
+        """Bring the ledger to what the broker says: fills first, then orders, then positions."""
+        found = Reconciliation()
+        now = utc_now()
+        with self._transaction() as connection:
+            for execution in sorted(snapshot.executions, key=lambda e: (e.executed_at, e.exec_id)):
+                found.new_executions += self._record_execution(connection, execution)
+                if execution.commission is not None:
+                    self._record_commission(connection, execution)
+            for report in snapshot.orders:
+                change = self._record_order(connection, report, authoritative=True)
+                if change and change.old not in OPEN_STATUSES and change.new in OPEN_STATUSES:
+                    self._revived_order(connection, report, change)
+                if not change and report.status in _STATUS_OF_BROKER:
+                    self._unknown_order(connection, report)
+            self._settle_forgotten_orders(connection, {report.order_ref for report in snapshot.orders}, now, found)
+            self._record_positions(connection, snapshot.positions)
+            found.differences = self._differences(connection, snapshot.positions)
+        return found
+
+    def adopt_positions(self, differences: list[Difference], positions: tuple[Position, ...]) -> None:
+        """Let the broker's quantities win where the ledger's trades do not add up to them."""
+        by_con_id = {position.instrument.con_id: position for position in positions}
+        with self._transaction() as connection:
+            first_time = connection.execute("SELECT count(*) FROM executions").fetchone()[0] == 0
+            for difference in differences:
+                held = by_con_id.get(difference.con_id)
+                self._adjust_trade(connection, difference, held)
+                message = (
+                    f"{difference.symbol}: the ledger's trades add up to {difference.ledger_quantity:g}, "
+                    f"the broker holds {difference.broker_quantity:g}; the ledger was set to the broker's quantity"
+                )
+                self._event(connection, "position_adopted", message, difference._asdict())
+                if not first_time:
+                    self._risk_event(
+                        connection,
+                        "position_mismatch",
+                        "warning",
+                        message,
+                        symbol=difference.symbol,
+                        details=difference._asdict(),
+                    )
+
+    # -- state and story
+
+    def set_trading_state(self, state: str, reason: str) -> None:
+        """Note that this engine trades or stopped; a halt made by somebody else stays."""
+        with self._transaction() as connection:
+            connection.execute(
+                "INSERT INTO trading_state (account, state, reason, changed_by, changed_at) VALUES (?, ?, ?, ?, ?) "
+                "ON CONFLICT (account) DO UPDATE SET state = excluded.state, reason = excluded.reason, "
+                "changed_by = excluded.changed_by, changed_at = excluded.changed_at WHERE state <> 'halted'",
+                (self._account, state, reason, self._source, iso(utc_now())),
+            )
+
+    def halt(self) -> str | None:
+        """Return why trading of the account is halted, None when it is not."""
+        return self._halt(self._connection)
+
+    def record_event(self, kind: str, message: str, data: Mapping[str, Any] | None = None) -> None:
+        """Append to the event log."""
+        with self._transaction() as connection:
+            self._event(connection, kind, message, data or {})
+
+    def record_risk_event(self, kind: str, severity: str, message: str) -> None:
+        """Note something that a person may have to resolve."""
+        with self._transaction() as connection:
+            self._risk_event(connection, kind, severity, message)
+
+    # -- inside a transaction
+
+    @property
+    def _source(self) -> str:
+        return f"engine-{self._slot}"
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._new_rows = dict.fromkeys(COUNTED_TABLES, 0)
+        try:
+            yield self._connection
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+        for table, count in self._new_rows.items():
+            self.rows[table] += count
+
+    def _insert(self, connection: sqlite3.Connection, table: str, row: Mapping[str, Any]) -> int:
+        marks = ", ".join("?" * len(row))
+        cursor = connection.execute(
+            f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})",  # noqa: S608 names are ours
+            tuple(row.values()),
+        )
+        if table in self._new_rows:
+            self._new_rows[table] += 1
+        return int(cursor.lastrowid or 0)
+
+    def _event(self, connection: sqlite3.Connection, kind: str, message: str, data: Mapping[str, Any]) -> None:
+        self._insert(
+            connection,
+            "events",
+            {
+                "at": iso(utc_now()),
+                "kind": kind,
+                "source": self._source,
+                "release_id": self._release,
+                "message": message,
+                "data": json.dumps(data, sort_keys=True),
+            },
+        )
+
+    def _risk_event(
+        self,
+        connection: sqlite3.Connection,
+        kind: str,
+        severity: str,
+        message: str,
+        *,
+        symbol: str | None = None,
+        order_ref: str | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        known = connection.execute(
+            "SELECT 1 FROM risk_events WHERE resolved_at IS NULL AND kind = ? AND message = ?", (kind, message)
+        ).fetchone()
+        if known:
+            return
+        self._insert(
+            connection,
+            "risk_events",
+            {
+                "at": iso(utc_now()),
+                "kind": kind,
+                "severity": severity,
+                "account": self._account,
+                "symbol": symbol,
+                "order_ref": order_ref,
+                "message": message,
+                "details": json.dumps(details or {}, sort_keys=True),
+            },
+        )
+
+    def _halt(self, connection: sqlite3.Connection) -> str | None:
+        row = connection.execute(
+            "SELECT reason, changed_by, changed_at FROM trading_state WHERE account = ? AND state = 'halted'",
+            (self._account,),
+        ).fetchone()
+        return f"{row[0]} (by {row[1]}, since {row[2]})" if row else None
+
+    def _record_order(
+        self, connection: sqlite3.Connection, report: OrderReport, *, authoritative: bool = False
+    ) -> OrderChange | None:
+        row = connection.execute(
+            "SELECT status, broker_status, perm_id, filled_quantity FROM orders WHERE order_ref = ?",
+            (report.order_ref,),
+        ).fetchone()
+        if row is None:
+            return None
+        old, broker_status, perm_id, filled = row
+        new = _next_status(old, report, authoritative=authoritative)
+        if (new, report.status) == (old, broker_status) and report.perm_id in (0, perm_id) and report.filled <= filled:
+            return OrderChange(old, new)
+        now = iso(utc_now())
+        connection.execute(
+            "UPDATE orders SET status = :status, broker_status = :broker_status, "
+            "broker_message = COALESCE(NULLIF(:message, ''), broker_message), "
+            "broker_order_id = COALESCE(NULLIF(:broker_order_id, 0), broker_order_id), "
+            "perm_id = COALESCE(NULLIF(:perm_id, 0), perm_id), "
+            "client_id = COALESCE(NULLIF(:client_id, 0), client_id), "
+            "filled_quantity = :filled, "
+            "average_fill_price = COALESCE(NULLIF(:average_price, 0.0), average_fill_price), "
+            "sent_at = COALESCE(sent_at, :now), updated_at = :now WHERE order_ref = :order_ref",
+            {
+                "status": new,
+                "broker_status": report.status,
+                "message": report.message,
+                "broker_order_id": report.broker_order_id,
+                "perm_id": report.perm_id,
+                "client_id": report.client_id,
+                "filled": max(filled, report.filled),
+                "average_price": report.average_price,
+                "now": now,
+                "order_ref": report.order_ref,
+            },
+        )
+        if new != old:
+            data = {"order_ref": report.order_ref, "from": old, "to": new, "perm_id": report.perm_id}
+            self._event(connection, "order_status", report.message or f"{old} -> {new}", data)
+        return OrderChange(old, new)
+
+    def _settle(self, connection: sqlite3.Connection, order_ref: str, status: str, reason: str) -> None:
+        connection.execute(
+            "UPDATE orders SET status = ?, broker_message = ?, updated_at = ? WHERE order_ref = ?",
+            (status, reason, iso(utc_now()), order_ref),
+        )
+        self._event(connection, "order_status", reason, {"order_ref": order_ref, "to": status})
+
+    def _settle_forgotten_orders(
+        self, connection: sqlite3.Connection, known: set[str], now: datetime, found: Reconciliation
+    ) -> None:
+        rows = connection.execute(
+            f"SELECT order_ref, symbol, perm_id, COALESCE(sent_at, created_at) FROM orders "  # noqa: S608
+            f"WHERE status IN {_OPEN} AND account = ?",
+            (self._account,),
+        ).fetchall()
+        for order_ref, symbol, perm_id, since in rows:
+            if order_ref in known:
+                continue
+            if perm_id is not None:
+                message = f"order {order_ref} ({symbol}) was working at the broker, which no longer knows it"
+                self._settle(connection, order_ref, "unresolved", message)
+                self._risk_event(connection, "order_unresolved", "warning", message, symbol=symbol, order_ref=order_ref)
+                found.orders_settled.append(order_ref)
+            elif since > iso(now - _IN_FLIGHT):
+                found.orders_in_flight.append(order_ref)
+            else:
+                self._settle(connection, order_ref, "not_sent", "the broker never had this order")
+                found.orders_settled.append(order_ref)
+
+    def _revived_order(self, connection: sqlite3.Connection, report: OrderReport, change: OrderChange) -> None:
+        self._risk_event(
+            connection,
+            "order_revived",
+            "warning",
+            f"order {report.order_ref} was {change.old} in the ledger and works at the broker ({report.status})",
+            order_ref=report.order_ref,
+            details={"perm_id": report.perm_id, "from": change.old, "to": change.new},
+        )
+
+    def _unknown_order(self, connection: sqlite3.Connection, report: OrderReport) -> None:
+        if _STATUS_OF_BROKER[report.status] in OPEN_STATUSES:
+            self._risk_event(
+                connection,
+                "unknown_order",
+                "warning",
+                f"an order that the ledger does not know works at the broker: perm id {report.perm_id}, "
+                f"order ref {report.order_ref!r}",
+                details={"perm_id": report.perm_id, "order_ref": report.order_ref},
+            )
+
+    def _record_execution(self, connection: sqlite3.Connection, execution: Execution) -> bool:
+        if connection.execute("SELECT 1 FROM executions WHERE exec_id = ?", (execution.exec_id,)).fetchone():
+            return False
+        instrument = execution.instrument
+        order = connection.execute(
+            "SELECT id, status, quantity FROM orders "
+            "WHERE order_ref = ? OR (perm_id = ? AND ? <> 0) ORDER BY order_ref = ? DESC LIMIT 1",
+            (execution.order_ref, execution.perm_id, execution.perm_id, execution.order_ref),
+        ).fetchone()
+        executed_at = iso(execution.executed_at)
+        signed = execution.quantity if execution.side == "BUY" else -execution.quantity
+        fill = self._apply_to_trades(connection, execution, signed, executed_at)
+        self._insert(
+            connection,
+            "executions",
+            {
+                "exec_id": execution.exec_id,
+                "order_id": order[0] if order else None,
+                "trade_id": fill.trade_id,
+                "order_ref": execution.order_ref or None,
+                "perm_id": execution.perm_id or None,
+                "client_id": execution.client_id,
+                "broker_order_id": execution.broker_order_id,
+                "account": execution.account,
+                "con_id": instrument.con_id,
+                "symbol": instrument.symbol,
+                "security_type": instrument.security_type,
+                "exchange": execution.exchange,
+                "currency": instrument.currency,
+                "multiplier": instrument.multiplier,
+                "side": execution.side,
+                "quantity": execution.quantity,
+                "price": execution.price,
+                "realized_pnl": fill.realized_pnl,
+                "executed_at": executed_at,
+                "recorded_at": iso(utc_now()),
+            },
+        )
+        connection.execute(
+            "INSERT INTO daily_summaries (day, account, currency, executions, volume, turnover, trades_closed, "
+            "realized_pnl, updated_at) VALUES (:day, :account, :currency, 1, :volume, :turnover, :closed, :pnl, :now) "
+            "ON CONFLICT (day, account, currency) DO UPDATE SET executions = executions + 1, "
+            "volume = volume + :volume, turnover = turnover + :turnover, trades_closed = trades_closed + :closed, "
+            "realized_pnl = realized_pnl + :pnl, updated_at = :now",
+            {
+                "day": executed_at[:10],
+                "account": execution.account,
+                "currency": instrument.currency,
+                "volume": execution.quantity,
+                "turnover": execution.quantity * execution.price * instrument.multiplier,
+                "closed": int(fill.closed),
+                "pnl": fill.realized_pnl,
+                "now": iso(utc_now()),
+            },
+        )
+        if order:
+            self._add_fill_to_order(connection, *order)
+        return True
+
+    def _add_fill_to_order(self, connection: sqlite3.Connection, order_id: int, status: str, quantity: float) -> None:
+        filled, value = connection.execute(
+            "SELECT sum(quantity), sum(quantity * price) FROM executions WHERE order_id = ?", (order_id,)
+        ).fetchone()
+        done = round(filled - quantity, 9) >= 0
+        now = iso(utc_now())
+        connection.execute(
+            "UPDATE orders SET filled_quantity = max(filled_quantity, ?), average_fill_price = ?, "
+            "status = CASE WHEN ? THEN 'filled' ELSE status END, sent_at = COALESCE(sent_at, ?), updated_at = ? "
+            "WHERE id = ?",
+            (filled, value / filled, done, now, now, order_id),
+        )
+        if done and status != "filled":
+            data = {"order_id": order_id, "from": status, "to": "filled"}
+            self._event(connection, "order_status", f"{status} -> filled", data)
+
+    def _apply_to_trades(
+        self, connection: sqlite3.Connection, execution: Execution, signed: float, at: str
+    ) -> _AppliedFill:
+        """Carry a fill into the round trips. A fill that turns the position closes one trade and opens the next."""
+        instrument = execution.instrument
+        trade = self._open_trade(connection, execution.account, instrument.con_id)
+        if trade is None or (trade.open_quantity > 0) == (signed > 0):
+            return _AppliedFill(self._enter(connection, trade, execution.account, execution, signed, at), 0.0, False)
+        closing = min(abs(signed), abs(trade.open_quantity))
+        direction = 1 if trade.open_quantity > 0 else -1
+        pnl = (execution.price - trade.average_entry_price) * closing * direction * instrument.multiplier
+        left = round(trade.open_quantity - direction * closing, 9)
+        connection.execute(
+            "UPDATE trades SET open_quantity = ?, "
+            "average_exit_price = (COALESCE(average_exit_price, 0) * exit_quantity + ? * ?) / (exit_quantity + ?), "
+            "exit_quantity = exit_quantity + ?, realized_pnl = realized_pnl + ?, closed_at = ? WHERE id = ?",
+            (left, execution.price, closing, closing, closing, pnl, None if left else at, trade.id),
+        )
+        beyond = round(abs(signed) - closing, 9)
+        if beyond:
+            self._enter(connection, None, execution.account, execution, beyond if signed > 0 else -beyond, at)
+        return _AppliedFill(trade.id, pnl, left == 0)
+
+    def _enter(
+        self,
+        connection: sqlite3.Connection,
+        trade: _OpenTrade | None,
+        account: str,
+        fill: Execution,
+        signed: float,
+        at: str,
+    ) -> int:
+        if trade is None:
+            return self._insert_trade(
+                connection,
+                {
+                    "account": account,
+                    "con_id": fill.instrument.con_id,
+                    "symbol": fill.instrument.symbol,
+                    "currency": fill.instrument.currency,
+                },
+                signed,
+                fill.price,
+                at,
+            )
+        connection.execute(
+            "UPDATE trades SET open_quantity = round(open_quantity + ?, 9), "
+            "average_entry_price = (average_entry_price * entry_quantity + ? * ?) / (entry_quantity + ?), "
+            "entry_quantity = entry_quantity + ? WHERE id = ?",
+            (signed, fill.price, abs(signed), abs(signed), abs(signed), trade.id),
+        )
+        return trade.id
+
+    def _insert_trade(
+        self,
+        connection: sqlite3.Connection,
+        identity: Mapping[str, Any],
+        signed: float,
+        price: float,
+        at: str,
+        *,
+        adjusted: bool = False,
+    ) -> int:
+        return self._insert(
+            connection,
+            "trades",
+            {
+                **identity,
+                "direction": "long" if signed > 0 else "short",
+                "open_quantity": signed,
+                "entry_quantity": abs(signed),
+                "average_entry_price": price,
+                "adjusted": int(adjusted),
+                "opened_at": at,
+            },
+        )
+
+    def _open_trade(self, connection: sqlite3.Connection, account: str, con_id: int) -> _OpenTrade | None:
+        row = connection.execute(
+            "SELECT id, open_quantity, average_entry_price FROM trades "
+            "WHERE account = ? AND con_id = ? AND closed_at IS NULL",
+            (account, con_id),
+        ).fetchone()
+        return _OpenTrade(*row) if row else None
+
+    def _adjust_trade(self, connection: sqlite3.Connection, difference: Difference, held: Position | None) -> None:
+        now = iso(utc_now())
+        trade = self._open_trade(connection, self._account, difference.con_id)
+        wanted = difference.broker_quantity
+        if trade and wanted and (trade.open_quantity > 0) == (wanted > 0):
+            connection.execute("UPDATE trades SET open_quantity = ?, adjusted = 1 WHERE id = ?", (wanted, trade.id))
+            return
+        if trade:
+            connection.execute(
+                "UPDATE trades SET open_quantity = 0, adjusted = 1, closed_at = ? WHERE id = ?", (now, trade.id)
+            )
+        if held:
+            instrument = held.instrument
+            self._insert_trade(
+                connection,
+                {
+                    "account": self._account,
+                    "con_id": difference.con_id,
+                    "symbol": instrument.symbol,
+                    "currency": instrument.currency,
+                },
+                held.quantity,
+                held.average_cost / instrument.multiplier,
+                now,
+                adjusted=True,
+            )
+
+    def _record_commission(self, connection: sqlite3.Connection, execution: Execution) -> None:
+        row = connection.execute(
+            "UPDATE executions SET commission = ?, commission_currency = ?, broker_realized_pnl = ? "
+            "WHERE exec_id = ? AND commission IS NULL RETURNING trade_id, executed_at, account, currency",
+            (execution.commission, execution.commission_currency, execution.realized_pnl, execution.exec_id),
+        ).fetchone()
+        if row is None:
+            return
+        trade_id, executed_at, account, currency = row
+        connection.execute(
+            "UPDATE trades SET commission = commission + ? WHERE id = ?", (execution.commission, trade_id)
+        )
+        connection.execute(
+            "UPDATE daily_summaries SET commission = commission + ?, updated_at = ? "
+            "WHERE day = ? AND account = ? AND currency = ?",
+            (execution.commission, iso(utc_now()), executed_at[:10], account, currency),
+        )
+
+    def _record_position(self, connection: sqlite3.Connection, position: Position, source: str) -> None:
+        instrument = position.instrument
+        known = connection.execute(
+            "SELECT quantity, average_cost FROM positions WHERE account = ? AND con_id = ?",
+            (position.account, instrument.con_id),
+        ).fetchone()
+        if known == (position.quantity, position.average_cost) or (known is None and position.quantity == 0):
+            return
+        now = iso(utc_now())
+        if position.quantity == 0:
+            connection.execute(
+                "DELETE FROM positions WHERE account = ? AND con_id = ?", (position.account, instrument.con_id)
+            )
+        else:
+            connection.execute(
+                "INSERT INTO positions (account, con_id, symbol, currency, quantity, average_cost, updated_at) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (account, con_id) DO UPDATE SET "
+                "quantity = excluded.quantity, average_cost = excluded.average_cost, updated_at = excluded.updated_at",
+                (
+                    position.account,
+                    instrument.con_id,
+                    instrument.symbol,
+                    instrument.currency,
+                    position.quantity,
+                    position.average_cost,
+                    now,
+                ),
+            )
+        self._history(
+            connection, instrument.con_id, instrument.symbol, position.quantity, position.average_cost, source
+        )
+
+    def _history(
+        self,
+        connection: sqlite3.Connection,
+        con_id: int,
+        symbol: str,
+        quantity: float,
+        average_cost: float,
+        source: str,
+    ) -> None:
+        self._insert(
+            connection,
+            "position_history",
+            {
+                "at": iso(utc_now()),
+                "account": self._account,
+                "con_id": con_id,
+                "symbol": symbol,
+                "quantity": quantity,
+                "average_cost": average_cost,
+                "source": source,
+            },
+        )
+
+    def _record_positions(self, connection: sqlite3.Connection, positions: tuple[Position, ...]) -> None:
+        held = {position.instrument.con_id for position in positions}
+        for position in positions:
+            self._record_position(connection, position, "reconciliation")
+        gone = connection.execute("SELECT con_id, symbol FROM positions WHERE account = ?", (self._account,)).fetchall()
+        for con_id, symbol in gone:
+            if con_id not in held:
+                connection.execute("DELETE FROM positions WHERE account = ? AND con_id = ?", (self._account, con_id))
+                self._history(connection, con_id, symbol, 0.0, 0.0, "reconciliation")
+
+    def _differences(self, connection: sqlite3.Connection, positions: tuple[Position, ...]) -> list[Difference]:
+        broker = {p.instrument.con_id: (p.instrument.symbol, p.quantity) for p in positions}
+        ledger = {
+            con_id: (symbol, quantity)
+            for con_id, symbol, quantity in connection.execute(
+                "SELECT con_id, symbol, open_quantity FROM trades WHERE account = ? AND closed_at IS NULL",
+                (self._account,),
+            )
+        }
+        differences = [
+            Difference(
+                con_id,
+                (broker.get(con_id) or ledger[con_id])[0],
+                ledger.get(con_id, ("", 0.0))[1],
+                broker.get(con_id, ("", 0.0))[1],
+            )
+            for con_id in sorted(broker.keys() | ledger.keys())
+        ]
+        return [d for d in differences if round(d.ledger_quantity - d.broker_quantity, 9)]
+
+
+class _OpenTrade(NamedTuple):
+    id: int
+    open_quantity: float
+    average_entry_price: float
+
+
+class _AppliedFill(NamedTuple):
+    trade_id: int
+    realized_pnl: float
+    closed: bool
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    # mode=rw: an engine that made its own empty ledger would hide that the real one is not mounted.
+    try:
+        connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, isolation_level=None)
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error as error:
+        raise _unusable(path, error) from error
+    connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
+    connection.execute("PRAGMA foreign_keys = ON")
+    # FULL: the intent must survive a power cut, not only a crash.
+    connection.execute("PRAGMA synchronous = FULL")
+    return connection
+
+
+def _unusable(path: Path, error: sqlite3.Error) -> LedgerSchemaError:
+    return LedgerSchemaError(
+        f"ledger {path}: {error}; wanted a ledger made by the ledger's migrations, readable and writable"
+    )
+
+
+def _next_status(old: str, report: OrderReport, *, authoritative: bool = False) -> str:
+    new = _STATUS_OF_BROKER.get(report.status, old)
+    # The library calls a refused message so too: without the broker's own id there is no order to be working.
+    if report.status == "ValidationError" and not report.perm_id:
+        return old
+    if authoritative and old in ("cancelled", "rejected") and new in ("submitted", "cancelling"):
+        return new
+    if new == "cancelled" and report.error_code not in (0, _ORDER_CANCELLED_CODE) and not report.filled:
+        new = "rejected"
+    if old == "filled" or (old == "cancelled" and new != "filled"):
+        return old
+    # A rejected order may come back to life (IB: Inactive -> Submitted), but no late word makes it merely cancelled.
+    if old == "rejected" and new not in ("filled", "submitted"):
+        return old
+    # The broker's acknowledgement is not taken back by a repeated 'pending'.
+    if new == "sent" and old in ("submitted", "cancelling"):
+        return old
+    return new

@@ -1,0 +1,149 @@
+# Copyright: (c) 2026, Ballast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engine's figures in the Prometheus text exposition format 0.0.4."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_GATEWAY_STATES = (
+    "unreachable",
+    "no_handshake",
+    "not_logged_in",
+    "client_id_in_use",
+    "broker_link_lost",
+    "data_stale",
+    "ready",
+)
+_ROLES = ("starting", "trading", "standby", "stopping")
+_STATUSES = ("pass", "warn", "fail")
+
+
+@dataclass
+class Metrics:
+    """Counters that only grow while the engine lives."""
+
+    ticks: int = 0
+    orders_sent: int = 0
+    executions: int = 0
+    reconciliations: int = 0
+    acknowledgements: int = 0
+    acknowledgement_seconds: float = 0.0
+    started: float = field(default_factory=time.time)
+
+    def render(self, health: Mapping[str, Any], sessions: int) -> str:
+        """Return the exposition of the counters and of what the health document says."""
+        page = _Page()
+        page.add(
+            "info",
+            "gauge",
+            "Who this engine is.",
+            [({"stack": health["stack"], "slot": health["slot"], "release": health["releaseId"]}, 1)],
+        )
+        page.add(
+            "health",
+            "gauge",
+            "1 for the status the health document has.",
+            _one_of(_STATUSES, health["status"], "status"),
+        )
+        page.add("role", "gauge", "1 for the role the engine has.", _one_of(_ROLES, health["role"], "role"))
+        page.add(
+            "gateway_state",
+            "gauge",
+            "1 for the state the gateway link is in.",
+            _one_of(_GATEWAY_STATES, health["gateway"]["state"], "state"),
+        )
+        page.add("gateway_sessions_total", "counter", "Sessions made with the gateway.", [({}, sessions)])
+        page.add("ticks_total", "counter", "Ticks received.", [({}, self.ticks)])
+        age = health["data"]["last_tick_age_seconds"]
+        page.add("last_tick_age_seconds", "gauge", "Age of the newest tick.", [({}, age)] if age is not None else [])
+        page.add("orders_sent_total", "counter", "Orders handed to the gateway.", [({}, self.orders_sent)])
+        page.add("orders_open", "gauge", "Orders without a final status.", [({}, health["orders"]["open"])])
+        page.add("executions_total", "counter", "Fills received live.", [({}, self.executions)])
+        page.add_summary(
+            "order_acknowledgement_seconds",
+            "Time from sending an order to the broker's first answer.",
+            self.acknowledgements,
+            self.acknowledgement_seconds,
+        )
+        page.add(
+            "position",
+            "gauge",
+            "Quantity held, short is negative.",
+            [({"symbol": symbol}, quantity) for symbol, quantity in sorted(health["positions"].items())],
+        )
+        page.add("reconciliations_total", "counter", "Completed reconciliations.", [({}, self.reconciliations)])
+        reconciled = health["last_reconciliation"]
+        page.add(
+            "last_reconciliation_timestamp_seconds",
+            "gauge",
+            "When the ledger last agreed with the broker.",
+            [({}, datetime.fromisoformat(reconciled).timestamp())] if reconciled else [],
+        )
+        page.add(
+            "ledger_rows",
+            "gauge",
+            "Rows in the ledger.",
+            [({"table": table}, count) for table, count in health["ledger"]["rows"].items()],
+        )
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        resident_pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        page.add(
+            "process_resident_memory_bytes",
+            "gauge",
+            "Memory in use.",
+            [({}, resident_pages * resource.getpagesize())],
+            prefix="",
+        )
+        page.add(
+            "process_cpu_seconds_total",
+            "counter",
+            "Processor time used.",
+            [({}, usage.ru_utime + usage.ru_stime)],
+            prefix="",
+        )
+        page.add("process_start_time_seconds", "gauge", "When the engine started.", [({}, self.started)], prefix="")
+        return page.text()
+
+
+class _Page:
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+
+    def add(
+        self,
+        name: str,
+        kind: str,
+        text: str,
+        samples: Iterable[tuple[Mapping[str, str], float]],
+        prefix: str = "ballast_engine_",
+    ) -> None:
+        self._lines += [f"# HELP {prefix}{name} {text}", f"# TYPE {prefix}{name} {kind}"]
+        self._lines += [f"{prefix}{name}{_labels(labels)} {value!r}" for labels, value in samples]
+
+    def add_summary(self, name: str, text: str, count: int, total: float) -> None:
+        name = f"ballast_engine_{name}"
+        self._lines += [f"# HELP {name} {text}", f"# TYPE {name} summary"]
+        self._lines += [f"{name}_count {count}", f"{name}_sum {total!r}"]
+
+    def text(self) -> str:
+        return "\n".join(self._lines) + "\n"
+
+
+def _labels(labels: Mapping[str, str]) -> str:
+    def escaped(value: str) -> str:
+        return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+    return "{" + ",".join(f'{key}="{escaped(value)}"' for key, value in labels.items()) + "}" if labels else ""
+
+
+def _one_of(values: Iterable[str], current: str, label: str) -> list[tuple[dict[str, str], float]]:
+    return [({label: value}, int(value == current)) for value in values]

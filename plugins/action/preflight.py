@@ -1,0 +1,157 @@
+# Copyright: (c) 2026, Ballast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Controller side of the module ``preflight``: judge the variables, then the host, and report both together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError, AnsibleUndefinedVariable
+from ansible.module_utils.common.validation import check_type_list
+from ansible.plugins.action import ActionBase
+
+from ..module_utils.host_facts import Problem
+from ..plugin_utils import configuration
+
+ROLES = Path(__file__).parents[2] / "roles"
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]
+    """Check the whole configuration and the host in one round trip."""
+
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return ``problems``, ``facts`` and a readable ``msg``; fail when there is any problem."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        variables = task_vars or {}
+        host = variables.get("inventory_hostname", "the host")
+        specifications = configuration.load_specifications(ROLES)
+        roles = check_type_list(self._task.args.get("roles") or list(specifications))
+        if unknown := set(roles) - specifications.keys():
+            raise AnsibleActionFail(
+                f"roles: seen {', '.join(sorted(unknown))}; wanted names among {', '.join(sorted(specifications))}"
+            )
+        report = configuration.examine(specifications, roles, self.inputs(specifications, variables))
+        sharing = configuration.shared_account(report.values, host, self.accounts(variables))
+
+        looked = self.look_at_host(host, report.values, variables)
+        problems = [*report.problems, *sharing, *(Problem(**problem) for problem in looked["problems"])]
+        if problems:
+            result.update(failed=True, unreachable=looked["unreachable"])
+        else:
+            result.update(facts=looked["facts"], ansible_facts=standard_facts(looked["facts"]))
+        result.update(
+            changed=False,
+            problems=[asdict(problem) for problem in problems],
+            msg=configuration.render(host, problems),
+        )
+        return result
+
+    def inputs(
+        self, specifications: Mapping[str, configuration.Options], variables: Mapping[str, Any]
+    ) -> configuration.Inputs:
+        """The variables that any role knows, evaluated for this host as the role itself would see them."""
+        defaults = self.role_defaults(specifications)
+        raw = {**defaults, **variables}
+        templar = self._templar.copy_with_new_env(available_variables=raw)
+        values: dict[str, Any] = {}
+        failures: dict[str, configuration.Failure] = {}
+        known = [name for options in specifications.values() for name in options if name in raw]
+        for name in known:
+            try:
+                values[name] = templar.template(raw[name])
+            except AnsibleError as error:
+                # A default may lean on what its role finds out first; only what the user wrote is the user's to mend.
+                if not same(raw[name], defaults.get(name)):
+                    failures[name] = configuration.Failure(error.message, names_no_value(error))
+        sources = {name: source_of(value) for name, value in variables.items() if not same(value, defaults.get(name))}
+        return configuration.Inputs(names=variables.keys(), values=values, failures=failures, sources=sources)
+
+    def role_defaults(self, specifications: Mapping[str, Any]) -> dict[str, Any]:
+        """The defaults of all roles: those of a role that is included later are not among the host's variables yet."""
+        defaults: dict[str, Any] = {}
+        for role in specifications:
+            path = ROLES / role / "defaults" / "main.yml"
+            if path.exists():
+                defaults.update(self._loader.load_from_file(str(path), trusted_as_template=True) or {})
+        return defaults
+
+    def accounts(self, variables: Mapping[str, Any]) -> dict[str, str]:
+        """The account of every host of the inventory's group, whatever --limit says, as far as it can be told."""
+        found = {}
+        for name in variables.get("groups", {}).get("trading_hosts", ()):
+            with suppress(AnsibleError, KeyError):  # that host's own preflight says what is wrong with it
+                found[name] = str(variables["hostvars"][name]["ballast_account"])
+        return found
+
+    def look_at_host(self, host: str, values: Mapping[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        """Facts and problems of the host; a host that cannot be looked at is itself a problem."""
+        arguments = {
+            "min_free_gb": values.get("preflight_min_free_gb"),
+            "min_memory_mb": values.get("preflight_min_memory_mb"),
+            "ports": [asdict(port) for port in configuration.wanted_ports(values)],
+            **self._task.args,
+        }
+        given = {name: value for name, value in arguments.items() if value is not None}
+        try:
+            answer = self._execute_module("ballast.trading.preflight", module_args=given, task_vars=variables)
+        except AnsibleConnectionFailure as error:
+            answer = {"failed": True, "unreachable": True, "msg": error.message}
+        if answer.get("failed"):
+            unreachable = bool(answer.get("unreachable"))
+            problem = Problem(
+                where="host: connection" if unreachable else "host: first command",
+                seen=" ".join(str(answer.get("msg", "no answer")).split()),
+                wanted="a host that answers" if unreachable else "a host that runs Python as root",
+                fix=f"Check ansible_host, the key and the user with: ansible -m ping {host}",
+            )
+            return {"unreachable": unreachable, "facts": {}, "problems": [asdict(problem)]}
+        return {"unreachable": False, "facts": answer["facts"], "problems": answer["problems"]}
+
+
+def names_no_value(error: BaseException | None) -> bool:
+    """Whether a failed evaluation names variables only; a filter, say, may quote the value it chokes on."""
+    while error is not None:
+        # Ansible has no public class for a value that cannot be decrypted inside a template.
+        if isinstance(error, AnsibleUndefinedVariable) or "Vault" in type(error).__name__:
+            return True
+        error = error.__cause__
+    return False
+
+
+def same(value: object, default: object) -> bool:
+    """Whether a variable is the default as it was written; an encrypted one is not, and comparing would decrypt it."""
+    return type(value) is type(default) and value == default
+
+
+def standard_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The host's facts under the names of ``setup`` and ``package_facts``, so that no role gathers them again."""
+    found = facts["os"]
+    return {
+        "distribution": found["id"].capitalize(),
+        "distribution_major_version": found["version"],
+        "distribution_release": found["codename"],
+        "packages": {
+            name: [{"name": name, "version": version, "source": "apt"}] for name, version in facts["packages"].items()
+        },
+    }
+
+
+def source_of(value: object) -> str:
+    """The file and line that set a variable, relative to the current folder; empty when Ansible does not tell."""
+    try:
+        # The only place where Ansible keeps it; without it the report merely names no file.
+        from ansible._internal._datatag._tags import Origin
+    except ImportError:
+        return ""
+    origin = Origin.get_tag(value)
+    if origin is None or not origin.path or not origin.line_num:
+        return ""
+    return f"{os.path.relpath(origin.path)}:{origin.line_num}"

@@ -1,0 +1,150 @@
+# Copyright: (c) 2026, Ballast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The host tool `ballast`: what units, cron jobs and operators run. It needs no controller and no Ansible."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+
+from .activation import ActivationError, Activator
+from .commands import CommandError
+from .releases import ReleaseError
+from .stack import StackError, load_stack, stack_names
+
+EXIT_FAILED = 1
+EXIT_CONFIGURATION = 78
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status: 0 done, 1 failed (standard error says why), 2 wrong usage, 78 the stack is not configured."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = _parser().parse_args(arguments)
+    if os.geteuid() != 0:
+        _complain(f"ballast needs root: run sudo ballast {shlex.join(arguments)}")
+        return EXIT_FAILED
+    try:
+        return int(options.verb(options))
+    except StackError as error:
+        _complain(f"ballast: {error}")
+        return EXIT_CONFIGURATION
+    except (ActivationError, CommandError, ReleaseError, OSError) as error:
+        _complain(f"ballast: {error}")
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        _complain("ballast: interrupted")
+        return EXIT_FAILED
+
+
+def _say(text: str) -> None:
+    # A switch goes on when the terminal that began it is gone.
+    with suppress(OSError):
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+
+
+def _complain(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ballast", description="Operate the trading stacks of this host.")
+    verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    status = verbs.add_parser("status", help="what every stack, or one, is doing")
+    status.add_argument("stack", nargs="?")
+    status.add_argument("--json", action="store_true", help="print a JSON list of status documents")
+    status.set_defaults(verb=_status)
+
+    releases = verbs.add_parser("releases", help="the releases of a stack, newest first")
+    releases.add_argument("stack")
+    releases.set_defaults(verb=_releases)
+
+    activate = verbs.add_parser("activate", help="make a stack run one of its releases")
+    activate.add_argument("stack")
+    activate.add_argument("release")
+    activate.set_defaults(verb=_activate)
+
+    rollback = verbs.add_parser("rollback", help="return to the previous release, or to a given one")
+    rollback.add_argument("stack")
+    rollback.add_argument("release", nargs="?", default="previous")
+    rollback.set_defaults(verb=_activate)
+
+    backup = verbs.add_parser("backup", help="take a verified snapshot of a stack's ledger")
+    backup.add_argument("stack")
+    backup.add_argument(
+        "--keep-days", type=int, required=True, help="remove older snapshots, but never the newest good one"
+    )
+    backup.set_defaults(verb=_backup)
+
+    run = verbs.add_parser("run", help="be the process of a unit (used by systemd)")
+    run.add_argument("instance", help="<stack> for the gateway, <stack>-<slot> for an engine")
+    run.add_argument("service", choices=["gateway", "engine"])
+    run.set_defaults(verb=_run)
+    return parser
+
+
+def _status(options: argparse.Namespace) -> int:
+    from .status import stack_status, status_table
+
+    documents = [stack_status(load_stack(name)) for name in ([options.stack] if options.stack else stack_names())]
+    if options.json:
+        _say(json.dumps(documents, indent=2))
+    else:
+        _say(status_table(documents) or "no stack is deployed on this host")
+    return 0 if all(document["healthy"] for document in documents) else EXIT_FAILED
+
+
+def _releases(options: argparse.Namespace) -> int:
+    store = Activator(load_stack(options.stack)).store
+    current, previous = store.link("current"), store.link("previous")
+    for release_id in reversed(store.ids()):
+        mark = "current" if release_id == current else "previous" if release_id == previous else ""
+        try:
+            store.verify(release := store.get(release_id))
+            images = ", ".join(image["reference"] for image in release.manifest["images"].values())
+        except ReleaseError:
+            images = "damaged"
+        _say(f"{release_id}  {mark:8}  {images}")
+    return 0
+
+
+def _activate(options: argparse.Namespace) -> int:
+    activator = Activator(load_stack(options.stack), say=_say)
+    done = activator.activate(activator.resolve(options.release))
+    if not done.changed:
+        _say(f"release {done.release} runs already; nothing was changed")
+    elif done.gap_seconds is not None:
+        _say(f"no engine traded for {done.gap_seconds:.1f} s")
+    return 0
+
+
+def _backup(options: argparse.Namespace) -> int:
+    from .sqlite_snapshot import SnapshotError, snapshot
+
+    stack = load_stack(options.stack)
+    try:
+        taken = snapshot(
+            stack.ledger, stack.backups, name="ledger", stack=stack.name, keep_days=options.keep_days, compress=True
+        )
+    except SnapshotError as error:
+        _complain(f"ballast: {error}")
+        return EXIT_FAILED
+    _say(f"{taken.path}: {taken.size_bytes} bytes, verified")
+    return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    from .supervisor import Supervisor, service_of
+
+    return Supervisor(service_of(options.instance, options.service)).run()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

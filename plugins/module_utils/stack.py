@@ -1,0 +1,96 @@
+# Copyright: (c) 2026, Ballast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A stack on this host: its identity (``stack.json``) and where everything it owns lives."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SLOTS = ("blue", "green")
+ENVIRONMENTS = ("dev", "paper", "live")
+NAME = re.compile(r"^(?!.*-(?:blue|green)$)[a-z][a-z0-9-]{0,30}$")
+
+
+class StackError(Exception):
+    """A stack is unknown, or its description on this host is missing or damaged."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One broker account in one mode, as this host knows it.
+
+    ``root`` is the file system the paths are taken from: ``/``, or a scratch directory in tests.
+    """
+
+    name: str
+    environment: str
+    releases_keep: int
+    root: Path = Path("/")
+
+    @property
+    def etc(self) -> Path:
+        return self.root / "etc/ballast" / self.name
+
+    @property
+    def opt(self) -> Path:
+        return self.root / "opt/ballast" / self.name
+
+    @property
+    def run(self) -> Path:
+        return self.root / "run/ballast" / self.name
+
+    @property
+    def state(self) -> Path:
+        return self.root / "var/lib/ballast" / self.name
+
+    @property
+    def ledger(self) -> Path:
+        return self.state / "ledger" / "trades.db"
+
+    @property
+    def backups(self) -> Path:
+        return self.root / "var/backups/ballast" / self.name
+
+    def socket(self, slot: str) -> Path:
+        return self.run / f"{slot}.sock"
+
+    @property
+    def gateway_unit(self) -> str:
+        return f"ballast-gateway@{self.name}.service"
+
+    def engine_unit(self, slot: str) -> str:
+        return f"ballast-engine@{self.name}-{slot}.service"
+
+
+def load_stack(name: str, root: Path = Path("/")) -> Stack:
+    """The stack called ``name``; raises StackError that lists the stacks that do exist."""
+    path = root / "etc/ballast" / name / "stack.json"
+    try:
+        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if document["stack"] != name:
+            raise ValueError(f"it describes stack {document['stack']!r}")
+        return Stack(
+            name=document["stack"],
+            environment=document["environment"],
+            releases_keep=int(document["releases"]["keep"]),
+            root=root,
+        )
+    except FileNotFoundError:
+        known = ", ".join(stack_names(root)) or "none"
+        raise StackError(
+            f"stack {name!r} does not exist on this host ({path} is missing); stacks here: {known}"
+        ) from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise StackError(
+            f"{path} is damaged ({type(error).__name__}: {error}); deploy the stack again to restore it"
+        ) from error
+
+
+def stack_names(root: Path = Path("/")) -> list[str]:
+    """Names of the stacks deployed on this host, sorted."""
+    return sorted(path.parent.name for path in (root / "etc/ballast").glob("*/stack.json"))

@@ -1,0 +1,168 @@
+# Copyright: (c) 2026, Ballast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a stack is doing, in one document: release, session with the broker, engine, ledger, backup, units."""
+
+from __future__ import annotations
+
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timezone
+from typing import Any
+
+from . import commands, ib_api
+from .activation import Activator
+from .readiness import Readiness, gateway_session, probe_service
+from .releases import ReleaseError
+from .sqlite_snapshot import list_snapshots
+from .stack import Stack, StackError
+from .supervisor import open_service
+
+
+def stack_status(stack: Stack) -> dict[str, Any]:
+    """The status document of a stack. Never raises for a stack that is down: the document says so.
+
+    ``healthy`` is true when gateway and engine run, the session is the release's account, and the engine trades.
+    """
+    activator = Activator(stack)
+    slot = activator.active_slot()
+    with ThreadPoolExecutor(max_workers=3) as pool:
+        gateway = pool.submit(_gateway, activator)
+        engine = pool.submit(_engine, activator, slot)
+        units = pool.submit(_units, stack, slot)
+    answer = engine.result()
+    data, orders, positions, ledger = (
+        _part(answer.document, name) for name in ("data", "orders", "positions", "ledger")
+    )
+    document: dict[str, Any] = {
+        "stack": stack.name,
+        "host": socket.gethostname(),
+        "environment": stack.environment,
+        "release": activator.store.link("current"),
+        "previous": activator.store.link("previous"),
+        "slot": slot,
+        "gateway": gateway.result(),
+        "engine": {
+            "role": answer.document.get("role", "down"),
+            "healthy": answer.ready,
+            "message": answer.message,
+            "last_tick_age_seconds": data.get("last_tick_age_seconds"),
+            "open_orders": orders.get("open"),
+            "positions": positions,
+        },
+        "ledger": ledger,
+        "last_backup": _last_backup(stack),
+        "units": units.result(),
+    }
+    in_session = document["gateway"]["state"] == "in session"
+    document["healthy"] = in_session and answer.ready and all(state == "active" for state in document["units"].values())
+    return document
+
+
+def _gateway(activator: Activator) -> dict[str, Any]:
+    release_id = activator.store.link("active/gateway")
+    if release_id is None:
+        return {"state": "absent", "message": "no release is active"}
+    try:
+        probe = activator.store.get(release_id).service("gateway")["probe"]
+        session = gateway_session(probe, 5.0)
+    except (ReleaseError, OSError, ValueError, KeyError, ib_api.IbApiError) as error:
+        return {"state": "no session", "message": str(error)}
+    time = datetime.fromtimestamp(session.current_time, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {
+        "state": "in session" if probe["account"] in session.accounts else "wrong account",
+        "account": probe["account"],
+        "accounts": session.accounts,
+        "server_version": session.server_version,
+        "time": time,
+    }
+
+
+def _engine(activator: Activator, slot: str | None) -> Readiness:
+    if slot is None:
+        return Readiness(alive=False, ready=False, message="no release is active")
+    try:
+        service = open_service(activator.stack, "engine", slot)
+    except StackError as error:
+        return Readiness(alive=False, ready=False, message=str(error))
+    return probe_service(service.settings["probe"], activator.stack.socket(slot))
+
+
+def _part(document: dict[str, Any], name: str) -> dict[str, Any]:
+    """A part of what an engine says of itself; empty where it says something else than the contract asks."""
+    part = document.get(name)
+    return part if isinstance(part, dict) else {}
+
+
+def _units(stack: Stack, slot: str | None) -> dict[str, str]:
+    names = [stack.gateway_unit, *([stack.engine_unit(slot)] if slot else [])]
+    return {name: commands.unit(name)["ActiveState"] for name in names}
+
+
+def _last_backup(stack: Stack) -> dict[str, Any] | None:
+    """The newest snapshot of the ledger whose files fit their manifest."""
+    newest = next((snapshot for snapshot in list_snapshots(stack.backups) if snapshot.problem is None), None)
+    if newest is None:
+        return None
+    age = datetime.now(timezone.utc) - newest.created_at
+    return {
+        "created_at": newest.created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "age_seconds": round(age.total_seconds()),
+    }
+
+
+def status_table(documents: list[dict[str, Any]]) -> str:
+    """Status documents as a table: one column per stack, one row per fact."""
+    columns = [_column(document) for document in documents]
+    rows = list(columns[0]) if columns else []
+    label = max(map(len, rows), default=0)
+    widths = [max(len(column[row]) for row in rows) for column in columns]
+    lines = []
+    for row in rows:
+        cells = "   ".join(column[row].ljust(width) for column, width in zip(columns, widths))
+        lines.append(f"{row.ljust(label)}   {cells}".rstrip())
+    return "\n".join(lines)
+
+
+def _column(status: dict[str, Any]) -> dict[str, str]:
+    gateway, engine = status["gateway"], status["engine"]
+    if "accounts" in gateway:
+        session = f"{', '.join(gateway['accounts'])}, server version {gateway['server_version']}, {gateway['time']}"
+        if gateway["state"] != "in session":
+            session = f"{gateway['state']}: {session}; wanted {gateway['account']}"
+    else:
+        session = f"{gateway['state']}: {gateway['message']}"
+    tick_age = engine["last_tick_age_seconds"]
+    rows = _part(status["ledger"], "rows")
+    backup = status["last_backup"]
+    return {
+        "stack": f"{status['stack']} on {status['host']}",
+        "environment": status["environment"],
+        "release": status["release"] or "none",
+        "slot": status["slot"] or "none",
+        "gateway session": session,
+        "engine role": engine["role"] if engine["healthy"] else f"{engine['role']} ({engine['message']})",
+        "last tick": "none" if tick_age is None else f"{_formatted(tick_age, '.1f')} s ago",
+        "open orders": _known(engine["open_orders"]),
+        "positions": ", ".join(f"{name} {_formatted(held, 'g')}" for name, held in sorted(engine["positions"].items()))
+        or "none",
+        "ledger rows": ", ".join(f"{count} {table}" for table, count in rows.items()) or "unknown",
+        "last backup": "never" if backup is None else f"{backup['created_at']} ({_age(backup['age_seconds'])} ago)",
+        "units": ", ".join(f"{name.removesuffix('.service')} {state}" for name, state in status["units"].items()),
+        "healthy": "yes" if status["healthy"] else "NO",
+    }
+
+
+def _known(value: Any) -> str:
+    return "unknown" if value is None else str(value)
+
+
+def _formatted(value: Any, spec: str) -> str:
+    return format(value, spec) if isinstance(value, (int, float)) else str(value)
+
+
+def _age(seconds: float) -> str:
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"

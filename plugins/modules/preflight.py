@@ -1,0 +1,245 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, Ballast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: preflight
+short_description: Check the whole configuration and the host before anything is touched
+version_added: 0.1.0
+author:
+  - Ballast contributors (@ballast-trading)
+description:
+  - Checks every variable of the collection's roles on the controller, then the host in a single round trip, and lists
+    B(every) problem at once. Each comes with the place, the value seen, the value wanted and the fix.
+  - "The configuration: unknown variable names (with a suggestion), missing values, types, choices and limits of every
+    role's argument specification, templates that cannot be evaluated, missing or placeholder secrets, and the rules
+    that span variables: account, port and trading mode agree with the environment, a live stack is confirmed, images
+    are pinned, client ids and ports are distinct."
+  - "The host: operating system, architecture, service manager, privileges, disk space, memory and the ports that the
+    stack will publish."
+  - The value of a secret is never shown.
+  - The facts it returns make fact gathering unnecessary in the plays of this collection.
+options:
+  roles:
+    description:
+      - The roles whose variables are checked, besides the variables all roles share. All roles of the collection when
+        omitted.
+      - A name that looks like a variable of any role is checked in either case.
+    type: list
+    elements: str
+  paths:
+    description: The folders whose file systems need free space. They do not have to exist yet.
+    type: list
+    elements: path
+    default:
+      - /var/lib
+      - /opt
+      - /var/backups
+  min_free_gb:
+    description:
+      - Free space, in GiB, that each of those file systems must have.
+      - The variable C(preflight_min_free_gb) when omitted.
+    type: float
+    default: 2
+  min_memory_mb:
+    description:
+      - Memory, in MiB, that the host must have.
+      - The variable C(preflight_min_memory_mb) when omitted.
+    type: int
+    default: 1500
+  ports:
+    description:
+      - TCP ports that must be free, or be held by the stack's own containers.
+      - The ports that the roles publish when omitted.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      port:
+        description: The port.
+        type: int
+        required: true
+      address:
+        description: The address it will be published on.
+        type: str
+        default: 127.0.0.1
+      variable:
+        description: The variable to name in the advice to choose another port.
+        type: str
+        required: true
+      containers:
+        description: Names of the containers that may already hold the port.
+        type: list
+        elements: str
+        default: []
+attributes:
+  check_mode:
+    description: Can run in check_mode and return changed status prediction without modifying target.
+    support: full
+  diff_mode:
+    description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
+    support: none
+  idempotent:
+    description:
+      - When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
+    support: full
+notes:
+  - Nothing is ever changed, so check mode does the same as a real run, also on a blank host.
+  - The variables are looked at by an action plugin on the controller; the module itself only looks at the host.
+"""
+
+EXAMPLES = r"""
+- name: Check the whole configuration and the host
+  ballast.trading.preflight:
+  register: preflight
+
+- name: Show the operating system, without gathering facts
+  ansible.builtin.debug:
+    msg: "{{ preflight.facts.os.id }} {{ preflight.facts.os.version }} on {{ preflight.facts.architecture }}"
+
+- name: Check only what a backup needs
+  ballast.trading.preflight:
+    roles: [backup_cron]
+    min_free_gb: 10
+"""
+
+RETURN = r"""
+msg:
+  description: Every problem as readable text, or one sentence when there is none.
+  returned: always
+  type: str
+  sample: Preflight found no problem on trader1.
+problems:
+  description: Every problem. The task has failed when there is one.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    where:
+      description: The path of the variable, or C(host:) and the thing.
+      type: str
+      sample: ballast_environment
+    source:
+      description: The file and line that set the variable, where that can be told.
+      type: str
+      sample: inventories/paper/group_vars/all.yml:7
+    seen:
+      description: The value seen; C((hidden)) for a secret.
+      type: str
+      sample: prod
+    wanted:
+      description: The value wanted.
+      type: str
+      sample: one of dev, paper, live
+    fix:
+      description: What to do.
+      type: str
+facts:
+  description: What the host is.
+  returned: success
+  type: dict
+  contains:
+    os:
+      description: Identity of the distribution.
+      type: dict
+      sample: {"id": "debian", "version": "13", "codename": "trixie", "name": "Debian GNU/Linux 13 (trixie)"}
+    architecture:
+      description: The architecture by its Debian name.
+      type: str
+      sample: amd64
+    kernel:
+      description: Release of the kernel.
+      type: str
+    user:
+      description: The user that the module ran as.
+      type: dict
+      sample: {"uid": 0, "name": "root"}
+    init:
+      description: The name of process 1, and whether the host was booted with systemd.
+      type: dict
+      sample: {"name": "systemd", "systemd": true}
+    memory:
+      description: Total and available memory in bytes.
+      type: dict
+      sample: {"total_bytes": 4123168768, "available_bytes": 3221225472}
+    disks:
+      description: Mount point, size and free bytes of the file system under each of O(paths), by path.
+      type: dict
+      sample: {"/opt": {"mount": "/", "total_bytes": 42949672960, "free_bytes": 21474836480}}
+    docker:
+      description:
+        - Paths of the client and of the Compose plugin, the version of the running engine,
+          and the names of those of its settings that this collection has not written.
+        - Empty strings for what is not there.
+      type: dict
+      sample:
+        client: /usr/bin/docker
+        version: 26.1.5
+        compose: /usr/libexec/docker/cli-plugins/docker-compose
+        foreign_settings: []
+    ports:
+      description: Every listening TCP port, with the process and the container that own it where that can be told.
+      type: list
+      elements: dict
+      sample:
+        - port: 4002
+          address: 127.0.0.1
+          pid: 812
+          process: docker-proxy
+          container: ballast-paper-main-gateway
+    packages:
+      description: Version of every installed Debian package.
+      type: dict
+      sample: {"docker.io": "26.1.5+dfsg1-9+b4"}
+ansible_facts:
+  description:
+    - The distribution and the installed packages, under the names that M(ansible.builtin.setup) and
+      M(ansible.builtin.package_facts) give them, so that no role gathers them again.
+  returned: success
+  type: dict
+"""
+
+from dataclasses import asdict
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils.host_facts import Requirements, WantedPort, gather, judge
+
+ARGUMENT_SPEC = {
+    "roles": {"type": "list", "elements": "str"},
+    "paths": {"type": "list", "elements": "path", "default": ["/var/lib", "/opt", "/var/backups"]},
+    "min_free_gb": {"type": "float", "default": 2},
+    "min_memory_mb": {"type": "int", "default": 1500},
+    "ports": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "port": {"type": "int", "required": True},
+            "address": {"type": "str", "default": "127.0.0.1"},
+            "variable": {"type": "str", "required": True},
+            "containers": {"type": "list", "elements": "str", "default": []},
+        },
+    },
+}
+
+
+def main() -> None:
+    """Return the host's facts and problems; whether they fail the task is for the action plugin to say."""
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    wanted = module.params
+    requirements = Requirements(
+        paths=wanted["paths"],
+        min_free_gb=wanted["min_free_gb"],
+        min_memory_mb=wanted["min_memory_mb"],
+        ports=[WantedPort(**port) for port in wanted["ports"]],
+    )
+    facts = gather(requirements.paths)
+    module.exit_json(changed=False, facts=facts, problems=[asdict(problem) for problem in judge(facts, requirements)])
+
+
+if __name__ == "__main__":
+    main()

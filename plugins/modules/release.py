@@ -1,0 +1,250 @@
+#!/usr/bin/python
+# -*- coding: utf-8 -*-
+
+# Copyright: (c) 2026, Ballast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: release
+short_description: Stage, activate, roll back and prune the releases of a trading stack
+version_added: 0.1.0
+author:
+  - Ballast contributors (@ballast-trading)
+description:
+  - A release is an immutable folder on the host with everything a stack needs to run. It holds the compose files, the
+    configuration, the digests of the images, and who staged it from which commit.
+  - Staging renders template folders on the controller and writes them as one release. The same content is the same
+    release, so staging twice changes nothing.
+  - Activating stops the engine that runs, with its own signal and grace, proves that it has stopped, starts the
+    wanted release and waits until it is healthy. When it does not become healthy, the release that ran before is
+    started again and the module fails with the reason, the last log lines, and what runs now.
+  - Rolling back is activating an earlier release.
+notes:
+  - The gateway is restarted only when something about it differs between the two releases. A restart costs its
+    session with the broker.
+options:
+  stack:
+    description: Name of the stack.
+    type: str
+    required: true
+  state:
+    description:
+      - V(staged) writes a release and does not touch what runs.
+      - V(active) makes the stack run a release, staging it first when O(trees) is given.
+      - V(absent) stops the stack for good and removes its containers, networks and releases. The ledger, the backups
+        and the secrets stay.
+    type: str
+    choices: [staged, active, absent]
+    default: active
+  trees:
+    description:
+      - Folders, searched among the role's templates, that together make up the release. Each mirrors the release's
+        folder. Files that end in C(.j2) are rendered. Required for V(staged).
+      - Mutually exclusive with O(release).
+    type: list
+    elements: path
+  release:
+    description: Id of a release that exists on the host, or V(previous), to activate instead of staging one.
+    type: str
+  keep:
+    description:
+      - Number of releases to keep. Older ones are removed after a successful activation.
+      - The default is what the stack's description on the host says.
+    type: int
+  payload:
+    description: The rendered trees. Set by the action plugin, never by hand.
+    type: str
+attributes:
+  check_mode:
+    support: full
+    description: Says which release would be staged or activated, and changes nothing.
+  diff_mode:
+    support: full
+    description: Shows the files that differ between the release that runs and the wanted one.
+  idempotent:
+    support: full
+    description: A second run with the same content changes nothing.
+seealso:
+  - module: ballast.trading.release_info
+  - module: ballast.trading.stack_status
+"""
+
+EXAMPLES = r"""
+- name: Deploy what the templates say
+  ballast.trading.release:
+    stack: paper-main
+    trees:
+      - release
+
+- name: Return to the previous release
+  ballast.trading.release:
+    stack: paper-main
+    release: previous
+
+- name: Return to a given release
+  ballast.trading.release:
+    stack: paper-main
+    release: 20261122T204501Z-3fa9c1d2
+"""
+
+RETURN = r"""
+release:
+  description: Id of the release that was staged or activated. Ends in C(-new) when check mode predicts a release.
+  returned: success, unless state is absent
+  type: str
+  sample: 20261122T204501Z-3fa9c1d2
+previous:
+  description: Id of the release that a rollback would return to.
+  returned: success, unless state is absent
+  type: str
+slot:
+  description: Slot that the engine runs in.
+  returned: when activated
+  type: str
+  sample: blue
+gap_seconds:
+  description: Seconds without a trading engine during the switch. Null when none was running before.
+  returned: when activated
+  type: float
+steps:
+  description: What was done, in order.
+  returned: success
+  type: list
+  elements: str
+pruned:
+  description: Ids of the old releases that were removed.
+  returned: when activated
+  type: list
+  elements: str
+"""
+
+import base64
+import json
+import zlib
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.ballast.trading.plugins.module_utils.activation import ActivationError, Activator
+from ansible_collections.ballast.trading.plugins.module_utils.commands import CommandError
+from ansible_collections.ballast.trading.plugins.module_utils.releases import (
+    Release,
+    ReleaseError,
+    ReleaseStore,
+    content_hash,
+)
+from ansible_collections.ballast.trading.plugins.module_utils.stack import Stack, StackError, load_stack
+
+
+def unpack(payload: str) -> dict[str, Any]:
+    """The action plugin's payload: ``files`` maps paths in the release to text, ``origin`` says who and from where."""
+    document: dict[str, Any] = json.loads(zlib.decompress(base64.b64decode(payload)))
+    return document
+
+
+def contents(release: Release | None) -> dict[str, str]:
+    """The rendered files of a release, as far as they can be read, without those that staging added."""
+    if release is None:
+        return {}
+    added = {f"{service}/.env" for service in release.manifest["images"]}
+    paths = [path for path in release.manifest["files"] if path not in added and (release.path / path).is_file()]
+    return {path: (release.path / path).read_text(errors="replace") for path in paths}
+
+
+def differences(old: dict[str, str], new: dict[str, str]) -> list[dict[str, str]]:
+    """Ansible diffs between the files of the release that runs and the wanted ones."""
+    return [
+        {"before_header": path, "after_header": path, "before": old.get(path, ""), "after": new.get(path, "")}
+        for path in sorted(old.keys() | new.keys())
+        if old.get(path) != new.get(path)
+    ]
+
+
+def load_or_predict(module: AnsibleModule) -> Stack:
+    """The stack on this host; on a blank host in check mode, one that has nothing yet."""
+    try:
+        return load_stack(module.params["stack"])
+    except StackError:
+        if module.check_mode or module.params["state"] == "absent":
+            return Stack(module.params["stack"], "dev", module.params["keep"] or 0)
+        raise
+
+
+def stage(module: AnsibleModule, store: ReleaseStore) -> tuple[Release | None, dict[str, Any]]:
+    """The staged release, or None when check mode can only predict it, and the result so far."""
+    payload = unpack(module.params["payload"])
+    files = {path: text.encode() for path, text in payload["files"].items()}
+    known = store.find_content(content_hash(files))
+    diff = differences(contents(store.linked("current")), payload["files"])
+    result: dict[str, Any] = {"changed": known is None, "diff": diff, "steps": []}
+    if known is None and not module.check_mode:
+        known = store.stage(files, payload["origin"])
+        result["steps"].append(f"staged release {known.id}")
+    result.update(release=known.id if known else f"{content_hash(files)[:8]}-new", previous=store.link("previous"))
+    return known, result
+
+
+def run(module: AnsibleModule) -> dict[str, Any]:
+    stack = load_or_predict(module)
+    activator = Activator(stack)
+    state = module.params["state"]
+    if state == "absent":
+        if not activator.exists():
+            return {"changed": False, "steps": []}
+        return {"changed": True, "steps": [] if module.check_mode else activator.remove()}
+
+    if module.params["payload"]:
+        release, result = stage(module, activator.store)
+    else:
+        release = activator.resolve(module.params["release"])
+        result = {
+            "changed": False,
+            "diff": differences(contents(activator.store.linked("current")), contents(release)),
+            "release": release.id,
+            "previous": activator.store.link("previous"),
+            "steps": [],
+        }
+    if state == "staged":
+        return result
+    if release is None or module.check_mode:
+        # A release that is not on the host yet cannot be running.
+        result["changed"] = release is None or not activator.is_running(release)
+        return result
+
+    done = activator.activate(release)
+    result.update(
+        changed=result["changed"] or done.changed,
+        previous=done.previous,
+        slot=done.slot,
+        gap_seconds=done.gap_seconds,
+        steps=result["steps"] + done.steps,
+        pruned=activator.store.prune(module.params["keep"] or stack.releases_keep),
+    )
+    return result
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "stack": {"type": "str", "required": True},
+            "state": {"type": "str", "choices": ["staged", "active", "absent"], "default": "active"},
+            "trees": {"type": "list", "elements": "path"},
+            "release": {"type": "str"},
+            "keep": {"type": "int"},
+            "payload": {"type": "str", "no_log": True},
+        },
+        mutually_exclusive=[("trees", "release")],
+        required_if=[("state", "staged", ("trees",)), ("state", "active", ("trees", "release"), True)],
+        supports_check_mode=True,
+    )
+    try:
+        module.exit_json(**run(module))
+    except (ActivationError, StackError, ReleaseError, CommandError, OSError) as error:
+        module.fail_json(msg=str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+# Copyright: (c) 2026, Ballast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the engine's tests share: a place to run in, a ledger made by the real migration, a broker in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import tempfile
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from reference_engine.config import Deployment, EngineConfig, load
+from reference_engine.gateway import LinkError, Listener, SessionState, UnknownInstrumentError
+from reference_engine.model import (
+    Execution,
+    Instrument,
+    OrderReport,
+    OrderRequest,
+    Position,
+    Side,
+    Snapshot,
+    Tick,
+)
+
+ROOT = Path(__file__).parents[2]
+MIGRATION = ROOT / "roles/ledger/files/migrations/0001_initial.sql"
+ACCOUNT = "DU1234567"
+RELEASE = "20261122T204501Z-deadbeef"
+AAPL = Instrument("AAPL", con_id=265598, primary_exchange="NASDAQ")
+NOON = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
+DEMO = """
+strategy: {name: demo, parameters: {symbol: AAPL, quantity: 5, interval_seconds: 0.05, max_position: 20}}
+"""
+
+
+class Place:
+    """A directory with everything an engine is given: ledger, lease directory, socket path, engine.yaml."""
+
+    def __init__(self, config: str = DEMO) -> None:
+        # Not pytest's tmp_path: its length does not fit a unix socket's path everywhere.
+        self._directory = tempfile.TemporaryDirectory(prefix="engine")
+        self.path = Path(self._directory.name)
+        self.ledger = self.path / "trades.db"
+        self.socket = self.path / "blue.sock"
+        self.config = self.path / "engine.yaml"
+        (self.path / "lease").mkdir()
+        self.config.write_text(config, encoding="utf-8")
+        self.environment = {
+            "BALLAST_STACK": "dev-main",
+            "BALLAST_SLOT": "blue",
+            "BALLAST_RELEASE": RELEASE,
+            "BALLAST_ENVIRONMENT": "dev",
+            "BALLAST_ACCOUNT": ACCOUNT,
+            "BALLAST_GATEWAY_HOST": "127.0.0.1",
+            "BALLAST_GATEWAY_PORT": "4004",
+            "BALLAST_CLIENT_ID": "1",
+            "BALLAST_STANDBY_CLIENT_ID": "2",
+            "BALLAST_LEDGER": str(self.ledger),
+            "BALLAST_LEASE_DIR": str(self.path / "lease"),
+            "BALLAST_SOCKET": str(self.socket),
+            "BALLAST_CONFIG": str(self.config),
+        }
+
+    def make_ledger(self) -> None:
+        """Make the ledger as the ledger role's migrator does."""
+        connection = sqlite3.connect(self.ledger)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(MIGRATION.read_text(encoding="utf-8"))
+        connection.execute("PRAGMA user_version = 1")
+        connection.close()
+
+    def load(self) -> tuple[Deployment, EngineConfig]:
+        return load(self.environment, self.config)
+
+    def query(self, sql: str, *values: object) -> list[tuple[object, ...]]:
+        """Ask the ledger from outside, as an operator would."""
+        connection = sqlite3.connect(self.ledger, timeout=5)
+        try:
+            return connection.execute(sql, values).fetchall()
+        finally:
+            connection.close()
+
+    def execute(self, sql: str, *values: object) -> None:
+        """Change the ledger from outside."""
+        connection = sqlite3.connect(self.ledger, timeout=5)
+        with connection:
+            connection.execute(sql, values)
+        connection.close()
+
+    def close(self) -> None:
+        self._directory.cleanup()
+
+
+def execution(
+    exec_id: str,
+    side: Side,
+    quantity: float,
+    price: float,
+    *,
+    order_ref: str = "",
+    perm_id: int = 0,
+    at: datetime = NOON,
+    instrument: Instrument = AAPL,
+) -> Execution:
+    return Execution(
+        exec_id=exec_id,
+        order_ref=order_ref,
+        perm_id=perm_id,
+        client_id=1,
+        broker_order_id=1,
+        account=ACCOUNT,
+        instrument=instrument,
+        exchange="NASDAQ",
+        side=side,
+        quantity=quantity,
+        price=price,
+        executed_at=at,
+    )
+
+
+def report(order_ref: str, status: str, *, perm_id: int = 900, filled: float = 0.0, error_code: int = 0) -> OrderReport:
+    return OrderReport(
+        order_ref, status, 1, perm_id, 1, filled, 0.0, error_code, f"code {error_code}" * bool(error_code)
+    )
+
+
+def position(quantity: float, average_cost: float = 100.0) -> Position:
+    return Position(ACCOUNT, AAPL, quantity, average_cost)
+
+
+class FakeLink:
+    """A broker in memory. It tells what a test lets it tell, and looks at the world when an order arrives."""
+
+    def __init__(self) -> None:
+        self.state: SessionState = "unreachable"
+        self.reason = "not tried yet"
+        self.accounts: Sequence[str] = ()
+        self.server_version: int | None = None
+        self.connected_at: datetime | None = None
+        self.sessions = 0
+        self.known = Snapshot((), (), ())
+        self.placed: list[tuple[str, OrderRequest]] = []
+        self.cancelled: list[str] = []
+        self.on_place: Callable[[], object] = lambda: None
+        self.refuses_orders = False
+        self._told: asyncio.Future[Listener] = asyncio.get_running_loop().create_future()
+
+    async def run(self, listener: Listener) -> None:
+        self._told.set_result(listener)
+        await asyncio.Event().wait()
+
+    async def connect(self, accounts: Sequence[str] = (ACCOUNT,)) -> Listener:
+        """Begin a session; returns who is to be told things."""
+        listener = await self._told
+        self.sessions += 1
+        self.accounts, self.server_version, self.connected_at = accounts, 178, NOON
+        self.tell_state("ready", "")
+        listener.on_session()
+        return listener
+
+    def tell_state(self, state: SessionState, reason: str) -> None:
+        self.state, self.reason = state, reason
+        self._told.result().on_state(state, reason)
+
+    async def subscribe(self, instrument: Instrument) -> Instrument:
+        if instrument.symbol != AAPL.symbol:
+            raise UnknownInstrumentError(f"the broker has no {instrument.symbol}")
+        return replace(instrument, con_id=AAPL.con_id)
+
+    async def snapshot(self, expected: Collection[str]) -> Snapshot:  # noqa: ARG002 the broker's interface
+        return self.known
+
+    def forget_finished(self) -> None:
+        pass
+
+    def next_order_id(self) -> int:
+        return len(self.placed) + 1
+
+    def place(self, order_ref: str, broker_order_id: int, request: OrderRequest) -> None:
+        if broker_order_id != self.next_order_id():
+            raise ValueError(f"order id {broker_order_id}, wanted {self.next_order_id()}")
+        if self.refuses_orders:
+            raise LinkError("the connection is gone")
+        self.on_place()
+        self.placed.append((order_ref, request))
+
+    def cancel(self, order_ref: str) -> bool:
+        self.cancelled.append(order_ref)
+        return True
+
+
+def tick(price: float = 100.0) -> Tick:
+    return Tick(AAPL, price, datetime.now(UTC))
+
+
+async def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+    """Wait until the condition holds; fails after that many seconds."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.01)

@@ -1,0 +1,110 @@
+# Copyright: (c) 2026, Ballast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a snapshot of the broker's word contains, and what it must not take for the broker's word."""
+
+from __future__ import annotations
+
+import pytest
+from ib_async import Contract, Order, OrderStatus, Trade
+
+from reference_engine.gateway import GatewayAddress, IbLink
+from tests.engine.support import ACCOUNT
+
+
+class FakeIb:
+    """The part of the library that a snapshot uses. ``meanwhile`` happens while executions are asked for."""
+
+    def __init__(self, *trades: Trade, listed: tuple[Trade, ...] = ()) -> None:
+        self._trades = list(trades)
+        self._listed = list(listed)
+        self.asked_for_executions = 0
+        self.meanwhile = lambda: None
+
+    def isConnected(self) -> bool:  # noqa: N802 the library's name
+        return True
+
+    def trades(self) -> list[Trade]:
+        return self._trades
+
+    def openTrades(self) -> list[Trade]:  # noqa: N802 the library's name
+        return [trade for trade in self._trades if not trade.isDone()]
+
+    async def reqOpenOrdersAsync(self) -> list[Trade]:  # noqa: N802 the library's name
+        return self._listed
+
+    async def reqExecutionsAsync(self) -> None:  # noqa: N802 the library's name
+        self.asked_for_executions += 1
+        self.meanwhile()
+
+    async def reqCompletedOrdersAsync(self, api_only: bool) -> list[Trade]:  # noqa: ARG002, N802
+        return []
+
+    async def reqPositionsAsync(self) -> None:  # noqa: N802 the library's name
+        pass
+
+    def fills(self) -> list[object]:
+        return []
+
+    def positions(self, account: str) -> list[object]:  # noqa: ARG002 the library's interface
+        return []
+
+
+def trade(status: str, perm_id: int = 0) -> Trade:
+    order = Order(orderId=1, clientId=1, permId=perm_id, orderRef="dev-main:1")
+    return Trade(Contract(), order, OrderStatus(orderId=1, status=status), [], [])
+
+
+def link_to(ib: FakeIb, monkeypatch: pytest.MonkeyPatch) -> IbLink:
+    link = IbLink(GatewayAddress("127.0.0.1", 4004), 1, ACCOUNT)
+    monkeypatch.setattr(link, "_ib", ib)
+    return link
+
+
+@pytest.mark.parametrize(
+    ("status", "perm_id", "listed", "told"),
+    [
+        ("PendingSubmit", 0, False, False),
+        ("ValidationError", 0, False, False),
+        ("PendingSubmit", 0, True, True),
+        ("Submitted", 900, True, True),
+        ("Submitted", 900, False, False),
+        ("Cancelled", 0, False, True),
+    ],
+)
+async def test_snapshot_has_only_orders_that_the_broker_vouches_for(
+    monkeypatch: pytest.MonkeyPatch, status: str, perm_id: int, listed: bool, told: bool
+) -> None:
+    known = trade(status, perm_id)
+    link = link_to(FakeIb(known, listed=(known,) if listed else ()), monkeypatch)
+    snapshot = await link.snapshot(["dev-main:1"])
+    assert [report.order_ref for report in snapshot.orders] == ["dev-main:1"] * told
+
+
+async def test_executions_are_asked_for_again_when_the_broker_was_away_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ib = FakeIb()
+    link = link_to(ib, monkeypatch)
+    monkeypatch.setattr(link, "_listener", Silent())
+
+    def leave_and_return() -> None:
+        link._on_error(-1, 1100, "gone", None)
+        link._on_error(-1, 1102, "back", None)
+
+    ib.meanwhile = leave_and_return
+    await link.snapshot([])
+    ib.meanwhile = lambda: None
+    await link.snapshot([])
+    await link.snapshot([])
+    assert ib.asked_for_executions == 2
+
+
+class Silent:
+    """A listener to whom it is all one."""
+
+    def on_state(self, state: str, reason: str) -> None:
+        pass
+
+    def on_session(self) -> None:
+        pass

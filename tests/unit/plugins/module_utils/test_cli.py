@@ -1,0 +1,265 @@
+# Copyright: (c) 2026, Ballast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sqlite3
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.ballast.trading.plugins.module_utils import cli, status, supervisor
+from ansible_collections.ballast.trading.plugins.module_utils.activation import Activator
+from ansible_collections.ballast.trading.plugins.module_utils.readiness import Readiness
+from ansible_collections.ballast.trading.plugins.module_utils.stack import load_stack, stack_names
+from tests.unit.plugins.module_utils.fake_host import FakeHost, deployed
+
+Ballast = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHost:
+    fake = FakeHost(deployed(tmp_path), monkeypatch)
+    answer = Readiness(True, True, "engine is trading", {"role": "trading"})
+    monkeypatch.setattr(status, "probe_service", lambda _probe, _socket: answer)
+    return fake
+
+
+@pytest.fixture
+def ballast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ballast:
+    """Run the tool as root on a host below a scratch folder; returns exit status, output and complaints."""
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(cli, "load_stack", functools.partial(load_stack, root=tmp_path))
+    monkeypatch.setattr(cli, "stack_names", functools.partial(stack_names, root=tmp_path))
+    monkeypatch.setattr(supervisor, "service_of", functools.partial(supervisor.service_of, root=tmp_path))
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        exit_status = cli.main(arguments)
+        captured = capsys.readouterr()
+        return exit_status, captured.out, captured.err
+
+    return run
+
+
+# ---- who may, and how ----
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        (["status"], "status"),
+        (["rollback", "dev-main"], "rollback dev-main"),
+        (["backup", "dev main", "--keep-days", "30"], "backup 'dev main' --keep-days 30"),
+    ],
+)
+def test_without_root_it_says_how_to_run_it(
+    ballast: Ballast, monkeypatch: pytest.MonkeyPatch, arguments: list[str], command: str
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert ballast(*arguments) == (1, "", f"ballast needs root: run sudo ballast {command}\n")
+
+
+def test_anybody_may_ask_for_help(
+    ballast: Ballast, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(SystemExit) as ended:
+        ballast("--help")
+    assert ended.value.code == 0
+    assert "Operate the trading stacks of this host." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["fly"], ["activate", "dev-main"], ["backup", "dev-main"], ["run", "x", "y"]]
+)
+def test_wrong_usage_is_refused(ballast: Ballast, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        ballast(*arguments)
+    assert ended.value.code == 2
+    assert "usage: ballast" in capsys.readouterr().err
+
+
+def test_by_default_it_reads_the_command_line(
+    ballast: Ballast, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["ballast", "status"])
+    assert cli.main() == 0
+    assert capsys.readouterr().out == "no stack is deployed on this host\n"
+    assert ballast("status")[0] == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["status"], ["releases"], ["activate", "x"], ["rollback"], ["backup", "--keep-days", "1"], ["run", "gateway"]],
+    ids=" ".join,
+)
+def test_an_unknown_stack_is_a_configuration_error(
+    host: FakeHost, ballast: Ballast, tmp_path: Path, arguments: list[str]
+) -> None:
+    verb, *rest = arguments
+    assert ballast(verb, "paper", *rest) == (
+        78,
+        "",
+        f"ballast: stack 'paper' does not exist on this host ({tmp_path}/etc/ballast/paper/stack.json is missing);"
+        " stacks here: dev-main\n",
+    )
+
+
+def test_what_has_no_right_to_run_is_a_configuration_error(host: FakeHost, ballast: Ballast) -> None:
+    assert ballast("run", "dev-main-blue", "engine") == (
+        78,
+        "",
+        f"ballast: {host.stack.opt}/active/blue does not exist: no release has the right to run as blue of stack"
+        " dev-main\n",
+    )
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
+def test_an_end_that_nobody_expected_is_told_in_one_line(
+    host: FakeHost, ballast: Ballast, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def fail(*_arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Activator, "resolve", fail)
+    text = "interrupted" if isinstance(error, KeyboardInterrupt) else "[Errno 28] No space left on device"
+    assert ballast("rollback", "dev-main") == (1, "", f"ballast: {text}\n")
+    assert host.events == []
+
+
+# ---- releases ----
+
+
+def test_releases_are_listed_newest_first_with_what_they_are(host: FakeHost, ballast: Ballast) -> None:
+    ids = {}
+    for word in ("one", "two", "three"):
+        release = host.stage(word)
+        ids[release.id] = ""
+        if word != "three":
+            Activator(host.stack).activate(release)
+    store = Activator(host.stack).store
+    ids |= {store.link("current"): "current", store.link("previous"): "previous"}
+    spare = next(release_id for release_id, mark in ids.items() if not mark)
+    (store.folder / spare / "engine/compose.yaml").unlink()
+    images = "ballast/gateway:1, ballast/engine:1"
+    expected = [
+        f"{release_id}  {ids[release_id]:8}  {'damaged' if release_id == spare else images}"
+        for release_id in reversed(store.ids())
+    ]
+    assert ballast("releases", "dev-main") == (0, "\n".join(expected) + "\n", "")
+
+
+def test_an_activation_says_what_it_does(host: FakeHost, ballast: Ballast) -> None:
+    first, second = host.stage("one"), host.stage("two")
+    status_code, output, complaints = ballast("activate", "dev-main", first.id)
+    assert (status_code, complaints) == (0, "")
+    assert output.splitlines()[-1] == f"release {first.id} runs in slot blue"
+    ballast("activate", "dev-main", second.id)
+    status_code, output, _none = ballast("rollback", "dev-main")
+    assert status_code == 0
+    assert output.splitlines()[0] == "stopped ballast-engine@dev-main-green.service"
+    assert output.splitlines()[-2] == f"release {first.id} runs in slot blue"
+    assert output.splitlines()[-1].startswith("no engine traded for 1.")
+    assert ballast("rollback", "dev-main", first.id) == (
+        0,
+        f"release {first.id} runs already; nothing was changed\n",
+        "",
+    )
+
+
+def test_an_activation_that_fails_says_why(host: FakeHost, ballast: Ballast) -> None:
+    unknown = "20200101T000000Z-00000000"
+    assert ballast("activate", "dev-main", unknown) == (
+        1,
+        "",
+        f"ballast: release '{unknown}' of stack dev-main does not exist; releases here, newest first: none\n",
+    )
+    host.failing["systemctl show"] = "Failed to connect to bus"
+    status_code, _output, complaints = ballast("activate", "dev-main", host.stage().id)
+    assert (status_code, complaints) == (
+        1,
+        "ballast: `systemctl show` failed with status 1: Failed to connect to bus\n",
+    )
+
+
+def test_a_terminal_that_is_gone_does_not_stop_an_activation(
+    host: FakeHost, ballast: Ballast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Gone:
+        def write(self, _text: str) -> int:
+            raise OSError(5, "Input/output error")
+
+        def flush(self) -> None:
+            raise OSError(5, "Input/output error")
+
+    release = host.stage()
+    with monkeypatch.context() as terminal:
+        terminal.setattr(sys, "stdout", Gone())
+        assert cli.main(["activate", "dev-main", release.id]) == 0
+    assert Activator(host.stack).is_running(release)
+    assert ballast("activate", "dev-main", release.id)[0] == 0
+
+
+# ---- status ----
+
+
+def test_status_tells_of_every_stack_and_fails_when_one_is_not_healthy(
+    host: FakeHost, ballast: Ballast, tmp_path: Path
+) -> None:
+    status_code, output, _none = ballast("status")
+    assert (status_code, output.splitlines()[-1].split()) == (1, ["healthy", "NO"])
+    Activator(host.stack).activate(host.stage())
+    assert ballast("status", "dev-main")[0] == 0
+    deployed(tmp_path, "paper")
+    status_code, output, _none = ballast("status")
+    assert status_code == 1
+    assert output.splitlines()[0].split()[1::3] == ["dev-main", "paper"]
+
+
+def test_status_is_to_be_had_for_programs(host: FakeHost, ballast: Ballast) -> None:
+    Activator(host.stack).activate(host.stage())
+    status_code, output, _none = ballast("status", "--json")
+    documents: list[dict[str, Any]] = json.loads(output)
+    assert status_code == 0
+    assert [(document["stack"], document["healthy"]) for document in documents] == [("dev-main", True)]
+
+
+# ---- backups and units ----
+
+
+def test_a_backup_is_taken_and_named(host: FakeHost, ballast: Ballast) -> None:
+    stack = host.stack
+    assert ballast("backup", "dev-main", "--keep-days", "7")[::2] == (
+        1,
+        f"ballast: the snapshot directory {stack.backups} does not exist\n",
+    )
+    stack.ledger.parent.mkdir(parents=True)
+    stack.backups.mkdir(parents=True)
+    with sqlite3.connect(stack.ledger) as database:
+        database.execute("CREATE TABLE orders (id INTEGER)")
+    database.close()
+    status_code, output, complaints = ballast("backup", "dev-main", "--keep-days", "7")
+    assert (status_code, complaints) == (0, "")
+    taken = next(stack.backups.glob("*.db.zst"))
+    assert output == f"{taken}: {taken.stat().st_size} bytes, verified\n"
+
+
+def test_a_units_exit_status_is_that_of_its_supervisor(
+    host: FakeHost, ballast: Ballast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Activator(host.stack).activate(host.stage())
+    ran: list[str] = []
+
+    def run(one: supervisor.Supervisor) -> int:
+        ran.append(one.service.container)
+        return 65
+
+    monkeypatch.setattr(supervisor.Supervisor, "run", run)
+    assert ballast("run", "dev-main-blue", "engine") == (65, "", "")
+    assert ran == ["ballast-dev-main-engine-blue"]

@@ -1,0 +1,42 @@
+# Copyright: (c) 2026, Ballast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module looks at the host it runs on, changes nothing and leaves the verdict to its caller."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from ansible.module_utils.testing import patch_module_args
+
+from ansible_collections.ballast.trading.plugins.modules import preflight
+
+
+def run(capsys: pytest.CaptureFixture[str], arguments: dict[str, Any]) -> dict[str, Any]:
+    """The result of the module."""
+    with patch_module_args(arguments), pytest.raises(SystemExit) as ended:
+        preflight.main()
+    assert ended.value.code == 0
+    result: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return result
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_what_is_asked_for_is_judged_and_nothing_changes(capsys: pytest.CaptureFixture[str], check_mode: bool) -> None:
+    result = run(capsys, {"_ansible_check_mode": check_mode, "paths": ["/"], "min_free_gb": 1e9, "min_memory_mb": 0})
+    assert result["changed"] is False
+    assert result["facts"]["disks"].keys() == {"/"}
+    free = result["facts"]["disks"]["/"]["free_bytes"] / 1024**3
+    assert {
+        "where": "host: disk space on / (holds /)",
+        "seen": f"{free:.1f} GiB free",
+        "wanted": "at least 1e+09 GiB free",
+        "fix": "Free or add space ('docker system df' shows what images hold), or lower preflight_min_free_gb.",
+        "source": "",
+    } in result["problems"]
+
+
+def test_the_defaults_look_at_the_folders_of_a_stack(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, {})["facts"]["disks"].keys() == {"/var/lib", "/opt", "/var/backups"}
