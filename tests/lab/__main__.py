@@ -27,7 +27,7 @@ def main() -> int:
         if arguments.verb == "engine":
             engine.ensure()
             return 0
-        if arguments.verb in ("up", "images"):
+        if arguments.verb in ("up", "down", "images"):  # down too: an engine that stopped kept its containers
             engine.ensure()
         if arguments.verb in ("clean", "distclean") and not checkout.state.exists() and not engine.answers():
             return 0  # nothing was ever made here
