@@ -356,7 +356,10 @@ def _apply(connection: sqlite3.Connection, migration: Migration) -> None:
             except sqlite3.Error as error:  # noqa: PERF203 - the error must name its statement
                 shown = " ".join(statement.sql.rstrip(";").split())[:_STATEMENT_SHOWN]
                 raise MigrationError(f"{migration.name}, line {statement.line}: {error}, in: {shown}") from error
-        orphans = check_foreign_keys(connection)
+        try:
+            orphans = check_foreign_keys(connection)
+        except sqlite3.Error as error:  # a foreign key that fits no key of its parent
+            raise MigrationError(f"{migration.name}: {error}") from error
         if orphans:
             raise MigrationError(f"{migration.name} leaves rows without their parent: {'; '.join(orphans)}")
         connection.execute(

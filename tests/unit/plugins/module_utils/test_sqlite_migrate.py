@@ -299,6 +299,15 @@ def test_rows_left_without_their_parent_are_refused(database: Path) -> None:
     assert content(database) == before
 
 
+def test_a_foreign_key_that_fits_no_key_of_its_parent_is_refused_and_its_migration_named(database: Path) -> None:
+    run(database, FIRST)
+    child = "CREATE TABLE notes (note TEXT REFERENCES orders (note));"
+    assert refused(database, FIRST, ("0002_x.sql", child)) == (
+        '0002_x.sql: foreign key mismatch - "notes" referencing "orders";'
+        f" found on a scratch copy: {database} was not touched"
+    )
+
+
 @pytest.mark.parametrize(
     ("files", "text"),
     [
