@@ -33,6 +33,7 @@ from .sqlite_verify import (
     opened,
     pragma,
     problem_of,
+    quoted,
     require_space,
     table_names,
 )
@@ -371,11 +372,43 @@ def _apply(connection: sqlite3.Connection, migration: Migration) -> None:
             f"INSERT INTO {TABLE} VALUES (?, ?, ?, ?)",  # noqa: S608 - ours
             (migration.version, migration.name, migration.checksum, applied_at),
         )
+        dangling = _dangling_references(connection)
+        if dangling:
+            raise MigrationError(f"{migration.name} leaves references to what does not exist: {'; '.join(dangling)}")
         connection.execute(f"PRAGMA user_version={migration.version}")
         connection.execute("COMMIT")
     finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
+
+
+def _dangling_references(connection: sqlite3.Connection) -> list[str]:
+    """What the schema refers to and does not have. SQLite itself complains only when a program writes the first row."""
+    found = [
+        f"table {child} refers to table {parent}"
+        for child, parent in connection.execute(
+            'SELECT child.name, key."table" FROM sqlite_master AS child, pragma_foreign_key_list(child.name) AS key'
+            " WHERE child.type = 'table' AND NOT EXISTS"
+            " (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = key.\"table\" COLLATE NOCASE)"
+        )
+    ]
+    # Explaining a statement compiles it with every trigger that it would fire, and runs nothing.
+    views = connection.execute("SELECT name FROM sqlite_master WHERE type = 'view' ORDER BY name")
+    statements = [f"SELECT * FROM {quoted(view)}" for (view,) in views]  # noqa: S608 - quoted
+    for table in map(quoted, table_names(connection)):
+        columns = [quoted(row[1]) for row in connection.execute(f"PRAGMA table_info({table})")]
+        changes = ", ".join(f"{column} = {column}" for column in columns)
+        statements += [
+            f"INSERT INTO {table} DEFAULT VALUES",
+            f"UPDATE {table} SET {changes}",  # noqa: S608 - quoted
+            f"DELETE FROM {table}",  # noqa: S608 - quoted
+        ]
+    for statement in statements:
+        try:
+            connection.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall()
+        except sqlite3.Error as error:  # noqa: PERF203 - the error must name its statement
+            found.append(f"{error}, in: {statement}")
+    return found
 
 
 @contextlib.contextmanager

@@ -309,6 +309,54 @@ def test_a_foreign_key_that_fits_no_key_of_its_parent_is_refused_and_its_migrati
 
 
 @pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (
+            "CREATE TABLE notes (order_id INTEGER REFERENCES ordres (id));",
+            "table notes refers to table ordres",
+        ),
+        (
+            "CREATE TRIGGER orders_kept AFTER DELETE ON orders BEGIN INSERT INTO audit VALUES (OLD.id); END;",
+            'no such table: main.audit, in: DELETE FROM "orders"',
+        ),
+        (
+            "CREATE TRIGGER orders_kept AFTER UPDATE OF note ON orders BEGIN UPDATE fills SET price = NEW.id; END;",
+            'no such column: price, in: UPDATE "orders" SET "id" = "id", "note" = "note"',
+        ),
+        (
+            "CREATE TRIGGER orders_kept AFTER INSERT ON orders WHEN NEW.status = 1 BEGIN SELECT 1; END;",
+            'no such column: NEW.status, in: INSERT INTO "orders" DEFAULT VALUES',
+        ),
+        (
+            "CREATE VIEW open_orders AS SELECT id FROM orders WHERE status = 1;",
+            'no such column: status, in: SELECT * FROM "open_orders"',
+        ),
+    ],
+)
+def test_references_to_what_does_not_exist_are_refused(database: Path, text: str, reason: str) -> None:
+    """SQLite accepts them, and then the engine's next write fails."""
+    run(database, FIRST)
+    before = content(database)
+    assert refused(database, FIRST, ("0002_x.sql", text)) == (
+        f"0002_x.sql leaves references to what does not exist: {reason};"
+        f" found on a scratch copy: {database} was not touched"
+    )
+    assert content(database) == before
+
+
+def test_tables_of_every_kind_pass_as_they_are(database: Path) -> None:
+    text = """
+        CREATE TABLE "a ""b" (id INTEGER PRIMARY KEY AUTOINCREMENT, up REFERENCES "A ""B", o REFERENCES ORDERS);
+        CREATE TABLE sums (a TEXT PRIMARY KEY, b REAL AS (a || 'x') STORED) WITHOUT ROWID;
+        CREATE VIEW all_sums AS SELECT * FROM sums;
+        CREATE TRIGGER all_sums_insert INSTEAD OF INSERT ON all_sums BEGIN SELECT RAISE(ABORT, 'never'); END;
+        CREATE VIRTUAL TABLE words USING fts5 (word);
+    """
+    run(database, FIRST, ("0002_x.sql", text))
+    assert query(database, "SELECT count(*) FROM orders") == [(2,)]
+
+
+@pytest.mark.parametrize(
     ("files", "text"),
     [
         ([], "there are no migrations"),
