@@ -242,6 +242,12 @@ def migrate(
 
 
 def _read_state(path: Path, timeout: float) -> _State:
+    log = Path(f"{path}-wal")
+    if log.exists() and (not path.exists() or path.stat().st_size == 0):
+        raise MigrationError(
+            f"{path} is {'empty' if path.exists() else 'missing'}, but {log} of a lost database is there, and SQLite"
+            " would delete it: put that database back; for a snapshot or a new database, move the file away first"
+        )
     if not path.exists():
         return _State()
     with opened(path, timeout) as connection:

@@ -461,6 +461,24 @@ def test_a_missing_directory_is_refused(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("state", ["missing", "empty"])
+@pytest.mark.parametrize("check", [True, False], ids=["check", "apply"])
+def test_a_database_that_was_lost_is_not_replaced_by_an_empty_one(database: Path, state: str, check: bool) -> None:
+    """What the -wal holds may be all that is left of the last trades."""
+    run(database, FIRST)
+    with other_process(holding(database, "INSERT INTO orders (note) VALUES ('last')")):
+        pass
+    database.unlink()
+    if state == "empty":
+        database.touch()
+    before = Path(f"{database}-wal").read_bytes()
+    assert refused(database, FIRST, check=check) == (
+        f"{database} is {state}, but {database}-wal of a lost database is there, and SQLite would delete it: put that"
+        " database back; for a snapshot or a new database, move the file away first"
+    )
+    assert Path(f"{database}-wal").read_bytes() == before
+
+
 def test_a_file_that_is_no_database_is_refused(database: Path) -> None:
     database.write_text("<html>" * 999)
     text = f"{database} is not a SQLite database (file is not a database); no migration was applied"
