@@ -209,6 +209,7 @@ def opened(path: Path, timeout: float = 10.0, scratch: bool = False) -> Iterator
     """
     if not path.exists():
         raise DatabaseFileError("missing", f"{path} does not exist")
+    _refuse_foreign_wal(path)
     connection = None
     try:
         connection = sqlite3.connect(
@@ -224,6 +225,24 @@ def opened(path: Path, timeout: float = 10.0, scratch: bool = False) -> Iterator
     finally:
         if connection is not None:
             connection.close()
+
+
+def _refuse_foreign_wal(path: Path) -> None:
+    """DatabaseFileError when the -wal beside a database cannot be its own: a snapshot was put in the place of another.
+
+    SQLite would replay it, and destroy the file. Only a database in WAL mode has a -wal; one in another mode (as every
+    snapshot) has 1 in bytes 18 and 19 of https://sqlite.org/fileformat2.html#the_database_header.
+    """
+    log = Path(f"{path.resolve()}-wal")
+    if log.exists() and log.stat().st_size:
+        with path.open("rb") as file:
+            versions = file.read(20)[18:]
+        if versions == b"\x01\x01":
+            raise DatabaseFileError(
+                "damaged",
+                f"{log} does not belong to {path}, which is not in WAL mode: SQLite would replay it and destroy the"
+                f" database. Move {log} away",
+            )
 
 
 def pragma(connection: sqlite3.Connection, name: str) -> Any:

@@ -599,6 +599,23 @@ def test_a_closed_wal_database_gets_no_litter(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
+def test_a_snapshot_restored_beside_the_wal_of_another_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+    """Opening it once would be enough to replace its pages by those of the -wal, for good."""
+    path = make_ledger(tmp_path / "trades.db")
+    restored = snapshot(path, tmp_path, compress=False).path.read_bytes()
+    with other_process(holding(path, "PRAGMA wal_autocheckpoint=0", "UPDATE orders SET price = 1")):
+        pass
+    path.write_bytes(restored)
+    result = verify(path, live=True)
+    assert result.problems[0].detail == (
+        f"{path}-wal does not belong to {path}, which is not in WAL mode: SQLite would replay it and destroy the"
+        f" database. Move {path}-wal away"
+    )
+    assert (result.status, path.read_bytes()) == ("failed", restored)
+    Path(f"{path}-wal").unlink()
+    assert verify(path, live=True).problems == []
+
+
 def test_a_locked_database_is_inconclusive_and_the_holder_is_named(tmp_path: Path) -> None:
     path = make_ledger(tmp_path / "live.db", journal_mode="delete")
     with other_process(holding(path, "BEGIN EXCLUSIVE")) as pid:
