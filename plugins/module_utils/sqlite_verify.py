@@ -459,10 +459,11 @@ class _Run:
         return f"{self.result.size_bytes} bytes"
 
     def no_sidecars(self) -> str:
-        found = [f"{self.path.name}{suffix}" for suffix in SIDECARS if Path(f"{self.path}{suffix}").exists()]
+        real = self.path.resolve()  # SQLite looks beside the file itself, not beside a link to it
+        found = [f"{real.name}{suffix}" for suffix in SIDECARS if Path(f"{real}{suffix}").exists()]
         if found:
             raise _FailedError(
-                f"{', '.join(found)} beside {self.path}: SQLite would replay it into the database when it is opened."
+                f"{', '.join(found)} beside {real}: SQLite would replay it into the database when it is opened."
                 " Move it away if the file is a backup; verify with live=true if this is a database in use"
             )
         return "no -wal, -shm or -journal beside it"

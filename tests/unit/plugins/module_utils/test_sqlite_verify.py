@@ -627,6 +627,15 @@ def test_a_locked_database_is_inconclusive_and_the_holder_is_named(tmp_path: Pat
     )
 
 
+def test_a_link_to_a_database_in_use_is_a_failure(tmp_path: Path) -> None:
+    """Its file alone lacks the rows that are still in the -wal."""
+    path = make_ledger(tmp_path / "live.db")
+    (tmp_path / "latest.db").symlink_to(path)
+    with other_process(holding(path, "INSERT INTO fills (order_id, quantity) VALUES (1, 1)")):
+        result = verify(tmp_path / "latest.db")
+    assert detail(result, "sidecars").startswith(f"live.db-wal, live.db-shm beside {path}: SQLite would replay it")
+
+
 def test_a_live_file_that_is_no_database_is_a_failure(tmp_path: Path) -> None:
     path = tmp_path / "live.db"
     path.write_text("<html>" * 999)
