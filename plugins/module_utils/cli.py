@@ -20,6 +20,7 @@ from .stack import StackError, load_stack, stack_names
 
 EXIT_FAILED = 1
 EXIT_CONFIGURATION = 78
+MAX_KEEP_DAYS = 36500
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -79,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     backup = verbs.add_parser("backup", help="take a verified snapshot of a stack's ledger")
     backup.add_argument("stack")
     backup.add_argument(
-        "--keep-days", type=int, required=True, help="remove older snapshots, but never the newest good one"
+        "--keep-days", type=_days, required=True, help="remove older snapshots, but never the newest good one"
     )
     backup.set_defaults(verb=_backup)
 
@@ -88,6 +89,13 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("service", choices=["gateway", "engine"])
     run.set_defaults(verb=_run)
     return parser
+
+
+def _days(text: str) -> int:
+    # Less would remove what was just taken to keep it; more is no date.
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_KEEP_DAYS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {MAX_KEEP_DAYS}")
+    return int(text)
 
 
 def _status(options: argparse.Namespace) -> int:

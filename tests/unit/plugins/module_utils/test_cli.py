@@ -250,6 +250,18 @@ def test_a_backup_is_taken_and_named(host: FakeHost, ballast: Ballast) -> None:
     assert output == f"{taken}: {taken.stat().st_size} bytes, verified\n"
 
 
+@pytest.mark.parametrize("days", ["0", "-3", "1000000", "1.5", "ever"])
+def test_a_retention_that_would_lose_the_snapshot_just_taken_or_is_no_number_is_refused(
+    host: FakeHost, ballast: Ballast, days: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        ballast("backup", host.stack.name, "--keep-days", days)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"ballast backup: error: argument --keep-days: {days!r} is not a whole number from 1 to 36500"
+    )
+
+
 def test_a_units_exit_status_is_that_of_its_supervisor(
     host: FakeHost, ballast: Ballast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
