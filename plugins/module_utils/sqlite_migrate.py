@@ -41,8 +41,7 @@ from .sqlite_verify import (
 TABLE = "schema_migrations"
 
 _NAME = re.compile(r"(?P<version>\d{4})_[a-z0-9][a-z0-9_]*\.sql")
-_BLANK = re.compile(r"(?:\s|--[^\n]*|/\*.*?(?:\*/|\Z))*", re.DOTALL)
-_PRAGMA = re.compile(r"PRAGMA\s+(\w+)", re.IGNORECASE)
+_BLANK = re.compile(r"(?:[\s\ufeff]|--[^\n]*|/\*.*?(?:\*/|\Z))*", re.DOTALL)
 _OURS = ("BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE", "ATTACH", "DETACH", "VACUUM")
 _STATEMENT_SHOWN = 200
 
@@ -181,10 +180,10 @@ def _refuse_ours(name: str, statement: Statement) -> None:
         raise MigrationError(
             f"{name}, line {statement.line}: {word} is not allowed: every migration is run as one transaction already"
         )
-    setting = _PRAGMA.match(statement.sql)
-    if setting and setting[1].lower() != "application_id":
+    setting = re.split(r"[\s=(;]", statement.sql[_skip_blank(statement.sql, len(word)) :], maxsplit=1)[0]
+    if word == "PRAGMA" and setting.lower() != "application_id":
         raise MigrationError(
-            f"{name}, line {statement.line}: PRAGMA {setting[1]} is not allowed:"
+            f"{name}, line {statement.line}: PRAGMA {setting} is not allowed:"
             " it has no effect inside a transaction, or it belongs to this module"
         )
 

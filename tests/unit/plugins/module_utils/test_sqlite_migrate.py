@@ -380,6 +380,12 @@ def test_tables_of_every_kind_pass_as_they_are(database: Path) -> None:
         ([("0001_a.sql", "\npragma\n  user_version = 9;")],
          "0001_a.sql, line 2: PRAGMA user_version is not allowed: it has no effect inside a transaction, or it belongs"
          " to this module"),
+        ([("0001_a.sql", "\ufeffCOMMIT;")],
+         "0001_a.sql, line 1: COMMIT is not allowed: every migration is run as one transaction already"),
+        *(([("0001_a.sql", f"pragma{name} = 1;")],
+           f"0001_a.sql, line 1: PRAGMA {name.split('/')[-1].strip()} is not allowed: it has no effect inside a"
+           " transaction, or it belongs to this module")
+          for name in ("/**/writable_schema", "/* application_id */user_version", ' "user_version"', "[user_version]")),
         *(([("0001_a.sql", f"SELECT 1;\n/* x */ {word.lower()} x;")],
            f"0001_a.sql, line 2: {word} is not allowed: every migration is run as one transaction already")
           for word in ("BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE", "ATTACH", "DETACH", "VACUUM")),
