@@ -139,6 +139,8 @@ def load_migrations(files: Iterable[tuple[str, str]]) -> list[Migration]:
             raise MigrationError(f"the migrations {migrations[-1].name} and {name} have the same number")
         if version != wanted:
             raise MigrationError(f"the migration with number {wanted:04} is missing: the next file is {name}")
+        if "\0" in content:
+            raise MigrationError(f"the migration {name} holds a NUL character: save it as UTF-8 text")
         text = content.replace("\r\n", "\n").rstrip() + "\n"
         checksum = hashlib.sha256(text.encode()).hexdigest()
         migrations.append(Migration(version, name, checksum, list(_statements(name, text))))

@@ -380,6 +380,7 @@ def test_tables_of_every_kind_pass_as_they_are(database: Path) -> None:
         ([("0001_a.sql", "\npragma\n  user_version = 9;")],
          "0001_a.sql, line 2: PRAGMA user_version is not allowed: it has no effect inside a transaction, or it belongs"
          " to this module"),
+        ([("0001_a.sql", "S\0E\0L\0")], "the migration 0001_a.sql holds a NUL character: save it as UTF-8 text"),
         ([("0001_a.sql", "\ufeffCOMMIT;")],
          "0001_a.sql, line 1: COMMIT is not allowed: every migration is run as one transaction already"),
         *(([("0001_a.sql", f"pragma{name} = 1;")],
