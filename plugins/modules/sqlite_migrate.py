@@ -16,12 +16,13 @@ description:
   - Each migration is one transaction, together with its row in the table C(schema_migrations) and the database's
     C(user_version). A migration that breaks leaves the database as it was before it.
   - All pending migrations are first tried on a scratch copy of the real data, in check mode too. A broken one is
-    therefore found, with its file, line and reason, before the database is touched.
+    therefore found, with its file, line and reason, before the database is touched. Broken is also one that leaves a
+    foreign key, trigger or view which refers to what does not exist, or rows without their parent.
   - Before an existing database is changed, a verified snapshot of it is written to O(snapshot_directory).
   - The database may be in use meanwhile. Programs that hold a write transaction longer than O(timeout) make the
     module fail, and the message names them.
   - Refuses to run when an applied migration has been edited, when numbers are missing or double, when the database is
-    newer than the files, or when the database was not made by migrations at all.
+    newer than the files, when it was not made by migrations at all, or when it is gone but its C(-wal) is not.
 attributes:
   check_mode:
     description: Can run in check_mode and return changed status prediction without modifying target.
