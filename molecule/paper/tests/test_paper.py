@@ -61,6 +61,8 @@ def test_the_real_gateway_is_described_as_its_image_wants_it(play: Play) -> None
         '+ TWS_PASSWORD_FILE: "/run/secrets/tws_password"',
         '+ TWS_SETTINGS_PATH: "/home/ibgateway/tws_settings"',
         "+ - /var/lib/ballast/paper-main/gateway:/home/ibgateway/tws_settings",
+        "+ read_only: false",
+        "- tmpfs: [/tmp]",
         f'+ "image": "{image}"',
     ):
         assert line in done.text
