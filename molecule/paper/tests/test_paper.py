@@ -104,7 +104,7 @@ def test_decommissioning_removes_what_every_role_made(host: Host, play: Play) ->
     assert predicted.changed == done.changed
     assert host.check_output("docker ps --all --quiet") == ""
     assert "ballast" not in host.check_output("docker network ls --format '{{.Name}}'")
-    made = "/etc/ballast /etc/cron.d/ballast* /opt/ballast /usr/local/bin/ballast /usr/local/lib/ballast"
+    made = "/etc/ballast /etc/cron.d/ballast* /opt/ballast /usr/local/*/ballast /var/lib/ballast/*/lease"
     assert host.check_output(f"ls -d {made} 2>/dev/null; true") == ""
     assert host.check_output("systemctl list-unit-files 'ballast*' --no-legend; true") == ""
     again = play("decommission", decommission_host=True)
