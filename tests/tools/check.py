@@ -80,7 +80,12 @@ def jobs_of(stage: str, options: list[str]) -> list[Job]:
         return [Job(stage, "pytest", ["pytest", *options], re.compile(""))]
     scenarios = options or sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
     progress = re.compile(r"INFO .*(Executing|Executed)|PLAY RECAP|failed=|" + PYTEST_SUMMARY.pattern)
-    return [Job(stage, name, ["molecule", "test", "--scenario-name", name], progress) for name in scenarios]
+    # Molecule names its own working folder by the checkout's last name only: two clones would share one.
+    folders = {name: f"MOLECULE_EPHEMERAL_DIRECTORY={ROOT / '.cache' / 'molecule' / name}" for name in scenarios}
+    return [
+        Job(stage, name, ["env", folders[name], "molecule", "test", "--scenario-name", name], progress)
+        for name in scenarios
+    ]
 
 
 def run(job: Job) -> Result:
