@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import os
 import subprocess
@@ -64,6 +65,13 @@ def test_the_artefact_holds_no_more_than_its_users_need(installed: Installed) ->
     content = installed.folder / "collections" / "ansible_collections" / "ballast" / "trading"
     wanted = {"plugins", "roles", "playbooks", "meta", "docs", "inventories", "changelogs"}
     assert {path.name for path in content.iterdir() if path.is_dir()} <= wanted
+
+
+def test_the_artefact_takes_no_secrets_along() -> None:
+    ignored = yaml.safe_load((ROOT / "galaxy.yml").read_text())["build_ignore"]
+    for example in (ROOT / "inventories").rglob("vault.yml.example"):
+        vault = str(example.with_suffix("").relative_to(ROOT))
+        assert any(fnmatch.fnmatch(vault, pattern) for pattern in ignored), vault
 
 
 def test_ansible_doc_renders_every_module(installed: Installed) -> None:
