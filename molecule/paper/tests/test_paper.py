@@ -105,7 +105,7 @@ def test_decommissioning_removes_what_every_role_made(host: Host, play: Play) ->
     assert host.check_output("docker ps --all --quiet") == ""
     assert "ballast" not in host.check_output("docker network ls --format '{{.Name}}'")
     made = "/etc/ballast /etc/cron.d/ballast* /opt/ballast /usr/local/*/ballast /var/lib/ballast/*/lease"
-    assert host.check_output(f"ls -d {made} 2>/dev/null; true") == ""
+    assert host.check_output(f"ls -d {made} /etc/docker/daemon.json 2>/dev/null; true") == ""
     assert host.check_output("systemctl list-unit-files 'ballast*' --no-legend; true") == ""
     again = play("decommission", decommission_host=True)
     assert again.status == 0, again.output
@@ -114,4 +114,11 @@ def test_decommissioning_removes_what_every_role_made(host: Host, play: Play) ->
 
 def test_ledger_and_backups_outlive_the_removal(host: Host) -> None:
     assert host.file("/var/lib/ballast/paper-main/ledger/trades.db").exists
+    assert host.check_output("ls /var/backups/ballast/paper-main/*.manifest.json")
+
+
+def test_the_ledger_goes_when_its_stack_is_named_and_its_backups_stay(host: Host, play: Play) -> None:
+    done = play("decommission", ledger_remove_data="paper-main")
+    assert done.status == 0, done.output
+    assert not host.file("/var/lib/ballast/paper-main/ledger").exists
     assert host.check_output("ls /var/backups/ballast/paper-main/*.manifest.json")
