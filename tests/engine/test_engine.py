@@ -14,7 +14,7 @@ import pytest
 
 from reference_engine.engine import Engine
 from reference_engine.gateway import Listener, SessionState
-from reference_engine.ledger import Ledger
+from reference_engine.ledger import Ledger, Reconciliation
 from reference_engine.model import Snapshot
 from tests.engine.support import (
     AAPL,
@@ -241,6 +241,30 @@ async def test_differing_position_is_adopted_only_after_a_second_look(place: Pla
         listener.on_position(position(9))
         await eventually(lambda: world.engine.position(AAPL) == 9.0)
         await eventually(lambda: place.query("SELECT kind FROM risk_events") == [("position_mismatch",)])
+
+
+async def test_strategy_sees_a_fill_while_its_position_is_still_on_its_way(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reference_engine.engine._SETTLE_SECONDS", 60)
+    async with running(place) as world:
+        listener = await world.trade()
+        fill = execution("e1", "BUY", 5, 100.0)
+        listener.on_execution(fill)
+        world.link.known = Snapshot((), (fill,), ())
+        compared = asyncio.Event()
+        reconcile = world.ledger.reconcile
+
+        def tell(snapshot: Snapshot) -> Reconciliation:
+            compared.set()
+            return reconcile(snapshot)
+
+        monkeypatch.setattr(world.ledger, "reconcile", tell)
+        # Not what the fill makes, so ledger and broker are compared.
+        listener.on_position(position(0))
+        await compared.wait()
+        await asyncio.sleep(0)  # the reconciliation waits for its second look
+        assert world.engine.position(AAPL) == 5.0
 
 
 async def test_halted_account_is_left_alone(place: Place, caplog: pytest.LogCaptureFixture) -> None:

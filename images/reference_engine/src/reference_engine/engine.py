@@ -143,8 +143,9 @@ class Engine:
         snapshot = await self._snapshot()
         found = self._ledger.reconcile(snapshot)
         executions = found.new_executions
-        self._take_positions(snapshot)
-        if found.differences and not await self._settle_positions(found.differences):
+        if not found.differences:
+            self._take_positions(snapshot)
+        elif not await self._settle_positions(found.differences):
             self._reconcile_at = time.monotonic() + _RETRY_SECONDS
             return
         if found.orders_in_flight:
@@ -177,16 +178,20 @@ class Engine:
     async def _settle_positions(self, differences: list[Difference]) -> bool:
         """Adopt the broker's positions where they still differ on a second look without a fill in between.
 
-        A fill and the position it makes come in two messages; between them ledger and broker differ for a moment.
+        A fill and the position it makes come in two messages; between them ledger and broker differ for a moment, in
+        which the strategy goes on seeing what the fills make: with the broker's old number it would order twice.
         """
         executions = self._ledger.rows["executions"]
         await asyncio.sleep(_SETTLE_SECONDS)
         snapshot = await self._snapshot()
         again = self._ledger.reconcile(snapshot).differences
-        self._take_positions(snapshot)
+        if not again:
+            self._take_positions(snapshot)
+            return True
         if self._ledger.rows["executions"] != executions or again != differences:
-            return not again
+            return False
         self._ledger.adopt_positions(differences, snapshot.positions)
+        self._take_positions(snapshot)
         for difference in differences:
             log.warning(
                 "position_adopted",
