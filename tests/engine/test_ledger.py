@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -433,6 +435,25 @@ def test_failed_write_leaves_nothing_behind(place: Place, monkeypatch: pytest.Mo
     assert ledger.rows["orders"] == 0
     assert ledger.open_orders() == []
     ledger.close()
+
+
+def test_burst_of_writes_waits_once_for_a_ledger_that_another_keeps(place: Place, ledger: Ledger) -> None:
+    blocker = sqlite3.connect(place.ledger, isolation_level=None, check_same_thread=False)
+    blocker.execute("BEGIN IMMEDIATE")
+    started = time.monotonic()
+    for number in range(5):
+        with pytest.raises(sqlite3.OperationalError, match=r"^database is locked$"):
+            ledger.record_execution(execution(f"e{number}", "BUY", 5, 100.0))
+    with pytest.raises(sqlite3.OperationalError, match=r"^database is locked$"):
+        ledger.check_writable()
+    # The contract's limit for an answer of /health, which may come behind all of them.
+    assert time.monotonic() - started < 3
+    blocker.execute("ROLLBACK")
+    ledger.check_writable()
+    blocker.execute("BEGIN IMMEDIATE")
+    threading.Timer(0.3, blocker.execute, ["ROLLBACK"]).start()
+    assert ledger.record_execution(execution("e1", "BUY", 5, 100.0)), "it waits again once the ledger was free"
+    blocker.close()
 
 
 def test_closed_ledger_is_one_file(place: Place) -> None:

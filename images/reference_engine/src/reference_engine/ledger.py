@@ -104,6 +104,7 @@ class Ledger:
         self._release = deployment.release
         path = deployment.ledger
         self._connection = _open(path)
+        self._patience_ms = _BUSY_TIMEOUT_MS
         self.schema_version: int = self._connection.execute("PRAGMA user_version").fetchone()[0]
         if self.schema_version < REQUIRED_SCHEMA_VERSION:
             self._connection.close()
@@ -124,7 +125,7 @@ class Ledger:
 
     def check_writable(self) -> None:
         """Take and give back the write lock; raises sqlite3.Error when the ledger cannot be written."""
-        self._connection.execute("BEGIN IMMEDIATE")
+        self._begin()
         self._connection.execute("ROLLBACK")
 
     def close(self) -> None:
@@ -300,9 +301,26 @@ class Ledger:
     def _source(self) -> str:
         return f"engine-{self._slot}"
 
+    def _begin(self) -> None:
+        """Take the write lock. While another has it, only the first attempt waits.
+
+        The engine has one thread: if each of a burst of messages waited, nobody would be told its health meanwhile.
+        """
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            self._set_patience(0)
+            raise
+        self._set_patience(_BUSY_TIMEOUT_MS)
+
+    def _set_patience(self, milliseconds: int) -> None:
+        if milliseconds != self._patience_ms:
+            self._connection.execute(f"PRAGMA busy_timeout = {milliseconds}")
+            self._patience_ms = milliseconds
+
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        self._connection.execute("BEGIN IMMEDIATE")
+        self._begin()
         self._new_rows = dict.fromkeys(COUNTED_TABLES, 0)
         try:
             yield self._connection
