@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import pytest
-from ib_async import Contract, Order, OrderStatus, Trade
+from ib_async import IB, Contract, Order, OrderStatus, Trade
 
-from reference_engine.gateway import GatewayAddress, IbLink
-from tests.engine.support import ACCOUNT
+from reference_engine.gateway import GatewayAddress, IbLink, _order_report
+from tests.engine.support import ACCOUNT, NOON
 
 
 class FakeIb:
@@ -79,6 +79,25 @@ async def test_snapshot_has_only_orders_that_the_broker_vouches_for(
     link = link_to(FakeIb(known, listed=(known,) if listed else ()), monkeypatch)
     snapshot = await link.snapshot(["dev-main:1"])
     assert [report.order_ref for report in snapshot.orders] == ["dev-main:1"] * told
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "told"),
+    [
+        (399, "Order Message: your order will not be placed at the exchange until 09:30", ("Cancelled", 0)),
+        (201, "Order rejected - reason:margin", ("Cancelled", 201)),
+    ],
+)
+def test_warning_of_the_broker_is_not_why_an_order_ended_later(code: int, text: str, told: tuple[str, int]) -> None:
+    ib = IB()
+    ib.wrapper.clientId, ib.wrapper.lastTime = 1, NOON
+    working = trade("Submitted", 900)
+    ib.wrapper.trades[1, 1] = working
+    ib.wrapper.error(1, code, text, "")
+    ib.wrapper.orderStatus(1, "Cancelled", 0, 5, 0.0, 900, 0, 0.0, 1, "")
+    report = _order_report(working)
+    assert (report.status, report.error_code) == told
+    assert text in report.message
 
 
 async def test_executions_are_asked_for_again_when_the_broker_was_away_meanwhile(

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, Protocol
 
-from ib_async import IB, Contract, LimitOrder, MarketOrder, Order, StartupFetchNONE
+from ib_async import IB, Contract, LimitOrder, MarketOrder, Order, OrderStatus, StartupFetchNONE
 
 from . import log
 from .model import Execution, Instrument, OrderReport, OrderRequest, Position, Snapshot, Tick, utc_now
@@ -460,7 +460,9 @@ def _perm_id(trade: Any) -> int:
 
 
 def _order_report(trade: Any) -> OrderReport:
-    last = next((entry for entry in reversed(trade.log) if entry.errorCode), None)
+    notes = [entry for entry in trade.log if entry.errorCode]
+    # The library logs the broker's warnings, such as 399, under this status: they are not why an order ended later.
+    errors = [entry for entry in notes if entry.status != OrderStatus.ValidationError]
     return OrderReport(
         order_ref=trade.order.orderRef,
         status=trade.orderStatus.status,
@@ -470,8 +472,8 @@ def _order_report(trade: Any) -> OrderReport:
         # A completed order comes without a status line of its own; its filled quantity is on the order.
         filled=max(float(trade.orderStatus.filled), _set_or_none(trade.order.filledQuantity) or 0.0),
         average_price=float(trade.orderStatus.avgFillPrice),
-        error_code=int(last.errorCode) if last else 0,
-        message=last.message if last else "",
+        error_code=int(errors[-1].errorCode) if errors else 0,
+        message=notes[-1].message if notes else "",
     )
 
 

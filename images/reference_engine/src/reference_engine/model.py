@@ -71,7 +71,10 @@ class OrderRequest:
 
 @dataclass(frozen=True)
 class OrderReport:
-    """The broker's word on an order. ``status`` is the broker's own term, ``error_code`` 0 when there is none."""
+    """The broker's word on an order. ``status`` is the broker's own term.
+
+    ``error_code`` is 0 when there is none; ``message`` may also be a warning's.
+    """
 
     order_ref: str
     status: str
