@@ -358,6 +358,16 @@ def test_order_without_an_answer_may_be_on_its_way_for_a_while(place: Place, led
     assert ledger.open_orders() == []
 
 
+def test_order_given_up_keeps_what_the_broker_said_of_it(place: Place, ledger: Ledger) -> None:
+    ledger.mark_sent(intend(ledger))
+    ledger.record_order(report("dev-main:1", "ValidationError", perm_id=0, error_code=321))
+    age(place, 11)
+    ledger.reconcile(Snapshot((), (), ()))
+    reason = "the broker never had this order: code 321"
+    assert place.query("SELECT status, broker_message FROM orders") == [("not_sent", reason)]
+    assert place.query("SELECT message FROM events ORDER BY id DESC LIMIT 1") == [(reason,)]
+
+
 def test_order_given_up_comes_back_when_the_broker_has_it_after_all(place: Place, ledger: Ledger) -> None:
     intend(ledger)
     age(place, 11)

@@ -446,11 +446,11 @@ class Ledger:
         self, connection: sqlite3.Connection, known: set[str], now: datetime, found: Reconciliation
     ) -> None:
         rows = connection.execute(
-            f"SELECT order_ref, symbol, perm_id, COALESCE(sent_at, created_at) FROM orders "  # noqa: S608
+            f"SELECT order_ref, symbol, perm_id, broker_message, COALESCE(sent_at, created_at) FROM orders "  # noqa: S608
             f"WHERE status IN {_OPEN} AND account = ?",
             (self._account,),
         ).fetchall()
-        for order_ref, symbol, perm_id, since in rows:
+        for order_ref, symbol, perm_id, answer, since in rows:
             if order_ref in known:
                 continue
             if perm_id is not None:
@@ -461,7 +461,8 @@ class Ledger:
             elif since > iso(now - _IN_FLIGHT):
                 found.orders_in_flight.append(order_ref)
             else:
-                self._settle(connection, order_ref, "not_sent", "the broker never had this order")
+                reason = "the broker never had this order" + (f": {answer}" if answer else "")
+                self._settle(connection, order_ref, "not_sent", reason)
                 found.orders_settled.append(order_ref)
 
     def _revived_order(self, connection: sqlite3.Connection, report: OrderReport, change: OrderChange) -> None:
