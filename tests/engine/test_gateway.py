@@ -119,6 +119,16 @@ async def test_executions_are_asked_for_again_when_the_broker_was_away_meanwhile
     assert ib.asked_for_executions == 2
 
 
+@pytest.mark.parametrize(("request_id", "told"), [(4, ["gateway_message"]), (-1, [])])
+def test_broker_that_refuses_a_request_is_heard_at_the_usual_log_level(
+    caplog: pytest.LogCaptureFixture, request_id: int, told: list[str]
+) -> None:
+    link = IbLink(GatewayAddress("127.0.0.1", 4004), 1, ACCOUNT)
+    with caplog.at_level("INFO", "reference_engine"):
+        link._on_error(request_id, 354, "Requested market data is not subscribed", None)
+    assert caplog.messages == told
+
+
 class Silent:
     """A listener to whom it is all one."""
 

@@ -38,6 +38,7 @@ _CLIENT_ID_IN_USE: Final = 326
 _BROKER_LINK_LOST: Final = {1100, 2110}
 _BROKER_LINK_BACK_DATA_LOST: Final = 1101
 _BROKER_LINK_BACK: Final = {_BROKER_LINK_BACK_DATA_LOST, 1102}
+_NO_REQUEST: Final = -1
 _UNSET: Final = 1.7976931348623157e308
 
 
@@ -296,7 +297,9 @@ class IbLink:
             # Fills and cancels may have happened meanwhile: as after a new connection, reconcile before trading.
             self._tell.on_session()
         else:
-            log.debug("gateway_message", request=request_id, code=code, text=text)
+            # About a request of ours it tells why data do not come or an order does not work; the rest is chatter.
+            tell = log.debug if request_id == _NO_REQUEST else log.info
+            tell("gateway_message", request=request_id, code=code, text=text)
 
     def _on_tickers(self, tickers: Any) -> None:
         for ticker in tickers:
