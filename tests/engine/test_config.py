@@ -115,11 +115,15 @@ def test_unusable_document_is_refused(place: Place, text: str, problem: str) -> 
     assert problems(place)[0] == problem
 
 
-def test_key_written_twice_is_refused(place: Place) -> None:
-    place.config.write_text("strategy: {name: none}\nlog_level: info\nlog_level: debug\n")
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [("log_level: debug", "key 'log_level' is there twice"), ("[demo]: debug", "key ['demo'] is not a name")],
+)
+def test_key_that_yaml_lets_pass_is_refused(place: Place, line: str, problem: str) -> None:
+    place.config.write_text(f"strategy: {{name: none}}\nlog_level: info\n{line}\n")
     assert problems(place) == [
-        f"{place.config}: saw key 'log_level' is there twice in \"<unicode string>\", line 3, column 1: "
-        "log_level: debug ^, wanted valid YAML; fix: correct the file"
+        f'{place.config}: saw {problem} in "<unicode string>", line 3, column 1: {line} ^, wanted valid YAML; '
+        "fix: correct the file"
     ]
 
 
