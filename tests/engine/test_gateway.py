@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
-from ib_async import IB, Contract, Order, OrderStatus, Trade
+from ib_async import IB, CommissionReport, Contract, Execution, Fill, Order, OrderStatus, Trade
 
 from reference_engine.gateway import GatewayAddress, IbLink, _order_report
 from tests.engine.support import ACCOUNT, NOON
@@ -117,6 +119,19 @@ async def test_executions_are_asked_for_again_when_the_broker_was_away_meanwhile
     await link.snapshot([])
     await link.snapshot([])
     assert ib.asked_for_executions == 2
+
+
+def test_old_fill_is_remembered_until_its_commission_has_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    ib = IB()
+    link = IbLink(GatewayAddress("127.0.0.1", 4004), 1, ACCOUNT)
+    monkeypatch.setattr(link, "_ib", ib)
+    long_ago = datetime.now(UTC) - timedelta(hours=1)
+    ib.wrapper.fills["e1"] = Fill(Contract(), Execution(execId="e1"), CommissionReport(), long_ago)
+    link.forget_finished()
+    ib.wrapper.commissionReport(CommissionReport(execId="e1", commission=1.25))
+    assert [fill.commissionReport.commission for fill in ib.fills()] == [1.25]
+    link.forget_finished()
+    assert ib.fills() == []
 
 
 @pytest.mark.parametrize(("request_id", "told"), [(4, ["gateway_message"]), (-1, [])])

@@ -384,7 +384,8 @@ class IbLink:
                 del wrapper.trades[key]
                 wrapper.permId2Trade.pop(trade.order.permId, None)
         for exec_id, fill in list(wrapper.fills.items()):
-            if fill.time < limit:
+            # The library drops the commission of a fill that it does not remember.
+            if fill.time < limit and fill.commissionReport.execId:
                 del wrapper.fills[exec_id]
         # The library's orders are circles of references: left to the interpreter's own pace they pile up to megabytes.
         gc.collect()
