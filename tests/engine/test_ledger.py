@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 import sqlite3
 import threading
 import time
@@ -299,8 +300,20 @@ def test_fractions_close_to_exactly_nothing(place: Place, ledger: Ledger) -> Non
     assert place.query("SELECT open_quantity, closed_at IS NOT NULL FROM trades") == [(0.0, 1)]
 
 
-def test_books_balance_whatever_the_fills(place: Place, ledger: Ledger) -> None:
-    fills = itertools.product(("BUY", "SELL"), (1, 3, 7), (90.0, 100.0, 120.0))
+def test_profit_is_right_when_a_position_is_added_to_after_a_part_was_sold(place: Place, ledger: Ledger) -> None:
+    for number, (side, quantity, price) in enumerate(
+        [("BUY", 10, 100.0), ("SELL", 5, 110.0), ("BUY", 5, 120.0), ("SELL", 10, 120.0)]
+    ):
+        ledger.record_execution(execution(f"e{number}", side, quantity, price))  # type: ignore[arg-type]
+    # Held after the third: 5 at 100 and 5 at 120, together 10 at 110.
+    assert place.query("SELECT realized_pnl FROM executions ORDER BY id") == [(0.0,), (50.0,), (0.0,), (100.0,)]
+    assert place.query("SELECT realized_pnl, open_quantity FROM trades") == [(150.0, 0.0)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_books_balance_whatever_the_fills(place: Place, ledger: Ledger, seed: int) -> None:
+    fills = list(itertools.product(("BUY", "SELL"), (1, 3, 7), (90.0, 100.0, 120.0)))
+    random.Random(seed).shuffle(fills)  # noqa: S311 an order of fills is no secret
     for number, (side, quantity, price) in enumerate(fills):
         ledger.record_execution(execution(f"e{number}", side, quantity, price))  # type: ignore[arg-type]
     ((held, spent, pnl),) = place.query(

@@ -606,9 +606,10 @@ class Ledger:
                 fill.price,
                 at,
             )
+        # The average of what is held now: entries that were left again have had their part in the profit.
         connection.execute(
             "UPDATE trades SET open_quantity = round(open_quantity + ?, 9), "
-            "average_entry_price = (average_entry_price * entry_quantity + ? * ?) / (entry_quantity + ?), "
+            "average_entry_price = (average_entry_price * abs(open_quantity) + ? * ?) / (abs(open_quantity) + ?), "
             "entry_quantity = entry_quantity + ? WHERE id = ?",
             (signed, fill.price, abs(signed), abs(signed), abs(signed), trade.id),
         )
