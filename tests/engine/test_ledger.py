@@ -434,6 +434,14 @@ def test_brokers_position_wins_and_leaves_a_trace(place: Place, ledger: Ledger, 
     assert place.query("SELECT max(adjusted) FROM trades") == [(1,)]
 
 
+def test_profit_of_an_adopted_quantity_is_reckoned_with_the_brokers_cost(place: Place, ledger: Ledger) -> None:
+    ledger.record_execution(execution("e1", "BUY", 5, 100.0))
+    positions = (position(12, 90.0),)
+    ledger.adopt_positions(ledger.reconcile(Snapshot((), (), positions)).differences, positions)
+    ledger.record_execution(execution("e2", "SELL", 12, 100.0))
+    assert place.query("SELECT realized_pnl, open_quantity FROM trades") == [(120.0, 0.0)]
+
+
 def test_new_ledger_adopts_what_the_account_holds_without_alarm(place: Place, ledger: Ledger) -> None:
     positions = (position(20, 95.0),)
     ledger.adopt_positions(ledger.reconcile(Snapshot((), (), positions)).differences, positions)

@@ -651,8 +651,11 @@ class Ledger:
         now = iso(utc_now())
         trade = self._open_trade(connection, self._account, difference.con_id)
         wanted = difference.broker_quantity
-        if trade and wanted and (trade.open_quantity > 0) == (wanted > 0):
-            connection.execute("UPDATE trades SET open_quantity = ?, adjusted = 1 WHERE id = ?", (wanted, trade.id))
+        if trade and held and wanted and (trade.open_quantity > 0) == (wanted > 0):
+            connection.execute(
+                "UPDATE trades SET open_quantity = ?, average_entry_price = ?, adjusted = 1 WHERE id = ?",
+                (wanted, held.average_cost / held.instrument.multiplier, trade.id),
+            )
             return
         if trade:
             connection.execute(
