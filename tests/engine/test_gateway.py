@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from ib_async import IB, CommissionReport, Contract, Execution, Fill, Order, OrderStatus, Trade
 
+from gateway_simulator.wire import frame, read_frame
 from reference_engine.gateway import GatewayAddress, IbLink, _order_report
-from tests.engine.support import ACCOUNT, NOON
+from tests.engine.support import ACCOUNT, NOON, eventually
 
 
 class FakeIb:
@@ -100,6 +102,36 @@ def test_warning_of_the_broker_is_not_why_an_order_ended_later(code: int, text: 
     report = _order_report(working)
     assert (report.status, report.error_code) == told
     assert text in report.message
+
+
+async def test_gateway_that_hangs_up_as_soon_as_a_session_is_made_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sessions = 0
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sessions
+        await reader.readexactly(4)
+        # What comes after the client's versions, startApi and reqPositions.
+        for answer in (frame(178, "20261123 12:00:00 GMT"), frame(15, 1, ACCOUNT) + frame(9, 1, 1), frame(62, 1)):
+            await read_frame(reader)
+            writer.write(answer)
+        # A turn of the event loop later each time, so that the end comes at every step of the client's.
+        for _ in range(sessions % 8):
+            await asyncio.sleep(0)
+        sessions += 1
+        writer.close()
+
+    for name in ("_BACKOFF_FIRST_SECONDS", "_BACKOFF_LIMIT_SECONDS"):
+        monkeypatch.setattr(f"reference_engine.gateway.{name}", 0.01)
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        link = IbLink(GatewayAddress("127.0.0.1", port), 1, ACCOUNT)
+        running = asyncio.create_task(link.run(Silent()))
+        await eventually(lambda: sessions >= 16 or running.done())
+        assert not running.done()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_executions_are_asked_for_again_when_the_broker_was_away_meanwhile(

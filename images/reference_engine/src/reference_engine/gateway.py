@@ -222,12 +222,13 @@ class IbLink:
         try:
             # The library waits out its timeout when the peer closes at once; the event comes right away.
             await asyncio.wait({attempt, closed}, return_when=asyncio.FIRST_COMPLETED)
-            if attempt.done() and not attempt.exception():
-                return
         finally:
             for task in (attempt, closed):
                 task.cancel()
             await asyncio.gather(attempt, closed, return_exceptions=True)
+        # Asked only now: a session that was made may have been lost again by the time we hear of it.
+        if ib.isConnected():
+            return
         reached = await probe(self._address)
         in_use = [text for code, text in codes if code == _CLIENT_ID_IN_USE]
         if reached == "unreachable":
