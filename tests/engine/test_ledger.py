@@ -17,7 +17,7 @@ from datetime import timedelta
 import pytest
 
 from reference_engine.ledger import Difference, Ledger, LedgerSchemaError, TradingHaltedError
-from reference_engine.model import OrderReport, OrderRequest, Snapshot, iso, utc_now
+from reference_engine.model import Instrument, OrderReport, OrderRequest, Snapshot, iso, utc_now
 from tests.engine.support import AAPL, ACCOUNT, NOON, Place, execution, position, report
 
 
@@ -259,6 +259,20 @@ def test_commission_is_added_once(place: Place, ledger: Ledger) -> None:
     assert place.query("SELECT commission FROM executions") == [(1.25,)]
     assert place.query("SELECT commission FROM trades") == [(1.25,)]
     assert place.query("SELECT commission FROM daily_summaries") == [(1.25,)]
+
+
+def test_commission_in_another_currency_is_not_added_to_the_instruments(place: Place, ledger: Ledger) -> None:
+    fill = execution(
+        "e1", "BUY", 20000, 150.0, instrument=Instrument("USD", "CASH", "IDEALPRO", "JPY", con_id=15016059)
+    )
+    ledger.record_execution(fill)
+    ledger.record_commission(replace(fill, commission=2.0, commission_currency="USD"))
+    assert place.query("SELECT currency, executions, turnover, commission FROM daily_summaries ORDER BY currency") == [
+        ("JPY", 1, 3e6, 0.0),
+        ("USD", 0, 0.0, 2.0),
+    ]
+    assert place.query("SELECT currency, commission FROM trades") == [("JPY", 0.0)]
+    assert place.query("SELECT commission, commission_currency FROM executions") == [(2.0, "USD")]
 
 
 def test_round_trip_becomes_a_closed_trade_with_its_profit(place: Place, ledger: Ledger) -> None:

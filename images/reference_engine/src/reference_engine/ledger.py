@@ -686,13 +686,17 @@ class Ledger:
         if row is None:
             return
         trade_id, executed_at, account, currency = row
+        charged_in = execution.commission_currency or currency
+        # Currencies are not added up: a trade has the commissions in its own, the day one row for each.
+        if charged_in == currency:
+            connection.execute(
+                "UPDATE trades SET commission = commission + ? WHERE id = ?", (execution.commission, trade_id)
+            )
         connection.execute(
-            "UPDATE trades SET commission = commission + ? WHERE id = ?", (execution.commission, trade_id)
-        )
-        connection.execute(
-            "UPDATE daily_summaries SET commission = commission + ?, updated_at = ? "
-            "WHERE day = ? AND account = ? AND currency = ?",
-            (execution.commission, iso(utc_now()), executed_at[:10], account, currency),
+            "INSERT INTO daily_summaries (day, account, currency, commission, updated_at) VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT (day, account, currency) DO UPDATE SET commission = commission + excluded.commission, "
+            "updated_at = excluded.updated_at",
+            (executed_at[:10], account, charged_in, execution.commission, iso(utc_now())),
         )
 
     def _record_position(self, connection: sqlite3.Connection, position: Position, source: str) -> None:
