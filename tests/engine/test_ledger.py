@@ -506,3 +506,28 @@ def test_closed_ledger_is_one_file(place: Place) -> None:
     intend(ledger)
     ledger.close()
     assert not place.ledger.with_name("trades.db-wal").exists()
+
+
+@pytest.mark.parametrize("last_word", ["Submitted", "Cancelled"])
+def test_a_part_of_an_order_that_was_sent_but_not_noted_as_sent_is_counted(
+    ledger: Ledger, place: Place, last_word: str
+) -> None:
+    """The engine was killed, or the ledger locked, between the sending and its note."""
+    order_ref = intend(ledger)
+    fill = execution("x1", "BUY", 2, 100.0, order_ref=order_ref)
+    found = ledger.reconcile(Snapshot((report(order_ref, last_word, filled=2),), (fill,), (position(2),)))
+    assert (found.new_executions, found.differences) == (1, [])
+    assert status(place) == last_word.lower()
+
+
+def test_a_word_of_the_broker_that_is_not_known_leaves_an_intent_an_intent(ledger: Ledger, place: Place) -> None:
+    order_ref = intend(ledger)
+    ledger.record_order(report(order_ref, "ValidationError", perm_id=0, error_code=321))
+    assert place.query("SELECT status, sent_at, broker_message FROM orders") == [("intent", None, "code 321")]
+
+
+def test_a_commission_report_without_a_commission_is_not_counted(ledger: Ledger, place: Place) -> None:
+    fill = execution("x1", "BUY", 2, 100.0)
+    ledger.record_execution(fill)
+    ledger.record_commission(fill)
+    assert place.query("SELECT commission FROM trades") == [(0.0,)]

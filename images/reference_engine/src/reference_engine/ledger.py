@@ -416,7 +416,8 @@ class Ledger:
             "client_id = COALESCE(NULLIF(:client_id, 0), client_id), "
             "filled_quantity = :filled, "
             "average_fill_price = COALESCE(NULLIF(:average_price, 0.0), average_fill_price), "
-            "sent_at = COALESCE(sent_at, :now), updated_at = :now WHERE order_ref = :order_ref",
+            "sent_at = CASE WHEN :status = 'intent' THEN NULL ELSE COALESCE(sent_at, :now) END, updated_at = :now "
+            "WHERE order_ref = :order_ref",
             {
                 "status": new,
                 "broker_status": report.status,
@@ -553,7 +554,9 @@ class Ledger:
         now = iso(utc_now())
         connection.execute(
             "UPDATE orders SET filled_quantity = max(filled_quantity, ?), average_fill_price = ?, "
-            "status = CASE WHEN ? THEN 'filled' ELSE status END, sent_at = COALESCE(sent_at, ?), updated_at = ? "
+            # A fill proves that the order was sent, though the engine was killed before it could note that.
+            "status = CASE WHEN ? THEN 'filled' WHEN status = 'intent' THEN 'sent' ELSE status END, "
+            "sent_at = COALESCE(sent_at, ?), updated_at = ? "
             "WHERE id = ?",
             (filled, value / filled, done, now, now, order_id),
         )
@@ -678,6 +681,8 @@ class Ledger:
             )
 
     def _record_commission(self, connection: sqlite3.Connection, execution: Execution) -> None:
+        if execution.commission is None:
+            return
         row = connection.execute(
             "UPDATE executions SET commission = ?, commission_currency = ?, broker_realized_pnl = ? "
             "WHERE exec_id = ? AND commission IS NULL RETURNING trade_id, executed_at, account, currency",
