@@ -65,11 +65,15 @@ class Activation:
 
 @dataclass(frozen=True)
 class Before:
-    """What there was before a switch: the links, the slot with the right to run, and the units that were stopped."""
+    """What there was before a switch: the links, the slot with the right to run, and the units that were stopped.
+
+    ``keeps_gateway``: the switch leaves the gateway's session alone, and its account was seen before anything stopped.
+    """
 
     links: dict[str, str | None]
     slot: str | None
     stopped: frozenset[str]
+    keeps_gateway: bool
 
 
 @contextmanager
@@ -180,10 +184,9 @@ class Activator:
             return self._switch(target)
 
     def _switch(self, target: Release) -> Activation:
-        before = self._before()
+        before = self._before(target)
         new_slot = next(slot for slot in SLOTS if slot != before.slot)
-        keeps_gateway = self._keeps_gateway(target)
-        if keeps_gateway:
+        if before.keeps_gateway:
             self._guard_untouched(target)
         began = time.time()
         try:
@@ -191,7 +194,7 @@ class Activator:
             for slot in sorted(SLOTS, key=lambda slot: slot == before.slot):
                 stopping_at = time.monotonic()
                 self._stop_engine(slot)
-            if not keeps_gateway:
+            if not before.keeps_gateway:
                 self._replace_gateway(target)
                 self._guard_account(target)
             trading_at = self._start_engine(target, new_slot, began)
@@ -206,13 +209,14 @@ class Activator:
             raise self._restore(target, error, new_slot, before) from error
         return Activation(True, target.id, self.store.link("previous"), new_slot, gap, self._steps)
 
-    def _before(self) -> Before:
+    def _before(self, target: Release) -> Before:
         slot = self.active_slot()
         units = [self.stack.gateway_unit, *([self.stack.engine_unit(slot)] if slot else [])]
         return Before(
             links={name: self.store.link(name) for name in LINKS},
             slot=slot,
             stopped=frozenset(unit for unit in units if commands.unit(unit)["ActiveState"] == "inactive"),
+            keeps_gateway=self._keeps_gateway(target),
         )
 
     def _settle(self, target: Release, new_slot: str, old_slot: str | None) -> None:
@@ -269,6 +273,9 @@ class Activator:
             return f"nothing trades: the engine of release {release_id} had been stopped before, and was left so"
         release = self.store.get(release_id)
         self.store.verify(release)
+        if not before.keeps_gateway:
+            # Its login may be another than before: the secrets on the host are those of the deploy that failed.
+            self._guard_account(release)
         self._start_engine(release, before.slot, began)
         self._enable(before.slot, instead_of=new_slot)
         return f"release {release_id} was started again in slot {before.slot} and is healthy"

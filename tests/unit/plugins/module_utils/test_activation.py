@@ -519,6 +519,33 @@ def test_a_new_gateway_with_a_wrong_account_never_gets_an_engine(host: FakeHost,
     assert host.running == set()
 
 
+def test_a_login_to_a_wrong_account_gets_no_engine_back_either(
+    host: FakeHost, activator: Activator, first: Release
+) -> None:
+    secret = host.stack.etc / "secrets/gateway/tws_password"
+    secret.parent.mkdir(parents=True)
+    secret.touch()
+    os.utime(secret, (host.now + 60, host.now + 60))
+    second = host.stage("two")
+    host.on_start = lambda _gateway: setattr(host, "account", "U7654321")
+    now = f"NOTHING TRADES: the release that ran before could not be restored either ({WRONG_ACCOUNT})"
+    assert refusal(activator, second) == failed(second, WRONG_ACCOUNT, now, None)
+    assert host.running == {GATEWAY_CONTAINER}
+    assert activator.store.link("current") == first.id
+
+
+def test_a_session_lost_during_a_switch_does_not_keep_the_engine_before_from_waiting_for_it(
+    host: FakeHost, activator: Activator, first: Release
+) -> None:
+    second = host.stage("two", engine_is="waits")
+
+    def lose_the_session(_engine: str) -> None:
+        host.session_problem = ib_api.NotLoggedIn("127.0.0.1:4002 sent accounts none")
+
+    host.on_start = lose_the_session
+    assert refusal(activator, second) == failed(second, FAILURES["waits"], restored(first))
+
+
 def test_a_gateway_without_a_session_keeps_the_running_engine_untouched(
     host: FakeHost, activator: Activator, first: Release
 ) -> None:
