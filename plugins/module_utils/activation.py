@@ -215,7 +215,7 @@ class Activator:
         return Before(
             links={name: self.store.link(name) for name in LINKS},
             slot=slot,
-            stopped=frozenset(unit for unit in units if commands.unit(unit)["ActiveState"] == "inactive"),
+            stopped=frozenset(unit for unit in units if _is_down(commands.unit(unit), "inactive")),
             keeps_gateway=self._keeps_gateway(target),
         )
 
@@ -349,7 +349,7 @@ class Activator:
     def _stop_unit(self, unit: str, container: str, grace: float) -> None:
         """Stop a unit and prove it: systemd says that it is stopped and docker that its container does not run."""
         try:
-            if commands.unit(unit)["ActiveState"] in ("inactive", "failed") and not _runs(container):
+            if _is_down(commands.unit(unit), "inactive", "failed") and not _runs(container):
                 return
             commands.systemctl("stop", unit, timeout=grace + UNIT_STOP_MARGIN_SECONDS)
             if _runs(container):
@@ -473,6 +473,11 @@ class Activator:
 def _runs(container: str) -> bool:
     state = commands.container(container)
     return bool(state and state["State"]["Running"])
+
+
+def _is_down(state: dict[str, str], *words: str) -> bool:
+    """Whether a unit is in one of these states and will stay so: a start that waits its turn has a job, as at boot."""
+    return state["ActiveState"] in words and not state["Job"]
 
 
 def _ended(state: dict[str, str]) -> str | None:

@@ -107,10 +107,8 @@ def pull_image(reference: str) -> None:
 
 
 def unit(name: str) -> dict[str, str]:
-    """Properties of a systemd unit that say whether it runs and how it last ended."""
-    properties = (
-        "LoadState,ActiveState,SubState,Result,NRestarts,ExecMainStatus,StatusText,UnitFileState,ActiveEnterTimestamp"
-    )
+    """Properties of a systemd unit that say whether it runs, or is about to, and how it last ended."""
+    properties = "ActiveState,SubState,Job,Result,NRestarts,ExecMainStatus,StatusText,UnitFileState"
     output = run(["systemctl", "show", "--property", properties, name])
     return dict(line.partition("=")[::2] for line in output.splitlines())
 

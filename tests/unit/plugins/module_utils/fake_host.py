@@ -29,7 +29,7 @@ from ansible_collections.ballast.trading.plugins.module_utils.stack import SLOTS
 
 ACCOUNT = "DU1234567"
 STOPPED = {"ActiveState": "inactive", "SubState": "dead", "Result": "success", "NRestarts": "0"}
-STOPPED |= {"ExecMainStatus": "0", "StatusText": "", "UnitFileState": "disabled"}
+STOPPED |= {"Job": "", "ExecMainStatus": "0", "StatusText": "", "UnitFileState": "disabled"}
 ACTIVE = {"ActiveState": "active", "SubState": "running"}
 STARTING = {"ActiveState": "activating", "SubState": "start"}
 
@@ -197,7 +197,7 @@ class FakeHost:
     def _stop(self, name: str) -> None:
         self.started_at.pop(name, None)
         self.running -= {self._container(name)} - self.unstoppable
-        self.units.setdefault(name, {}).update(ActiveState="inactive", SubState="dead")
+        self.units.setdefault(name, {}).update(ActiveState="inactive", SubState="dead", Job="")
 
     def _live(self, name: str) -> None:
         """Let a unit become what time makes of it."""

@@ -342,6 +342,26 @@ def test_an_engine_left_behind_by_a_killed_supervisor_is_stopped_first(
     assert activator.store.link("previous") == first.id
 
 
+@pytest.mark.parametrize("engine_is", ["healthy", "crashes"])
+def test_an_engine_whose_start_waits_its_turn_at_boot_does_not_start_beside_the_new_one(
+    host: FakeHost, activator: Activator, first: Release, engine_is: str
+) -> None:
+    host._stop(f"{BLUE}.service")
+    host.units[f"{BLUE}.service"]["Job"] = "17"
+
+    def boot_goes_on(unit: str) -> None:
+        if unit.startswith(GREEN) and host.units[f"{BLUE}.service"].get("Job"):
+            host._start(f"{BLUE}.service")
+
+    host.on_start = boot_goes_on
+    second = host.stage("two", engine_is=engine_is)
+    if engine_is == "healthy":
+        assert activator.activate(second).slot == "green"
+        assert host.running == {GATEWAY_CONTAINER, GREEN_CONTAINER}
+    else:  # and what boot would have started is started again
+        assert refusal(activator, second) == failed(second, FAILURES["crashes"], restored(first))
+
+
 def test_one_left_behind_that_does_not_stop_is_found_before_the_running_engine_is_touched(
     host: FakeHost, activator: Activator, first: Release
 ) -> None:

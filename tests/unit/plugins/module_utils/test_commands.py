@@ -169,12 +169,15 @@ def test_a_network_is_removed_when_there_is_one(program: Program, listed: str, r
 
 
 def test_a_units_properties_may_contain_anything(program: Program) -> None:
-    program("systemctl", "ActiveState=active\nStatusText=engine is trading: a=b\nResult=\n")
+    heard = program("systemctl", "ActiveState=active\nStatusText=engine is trading: a=b\nResult=\n")
     assert commands.unit("one.service") == {
         "ActiveState": "active",
         "StatusText": "engine is trading: a=b",
         "Result": "",
     }
+    # Every property that is asked for by name is answered, even with nothing.
+    wanted = "ActiveState,SubState,Job,Result,NRestarts,ExecMainStatus,StatusText,UnitFileState"
+    assert heard.read_text() == f"show --property {wanted} one.service\n"
 
 
 def test_a_unit_that_systemd_does_not_know_has_no_failures_to_forget(program: Program) -> None:
