@@ -13,24 +13,33 @@ from typing import Any
 
 SLOTS = ("blue", "green")
 ENVIRONMENTS = ("dev", "paper", "live")
-NAME = re.compile(r"^(?!.*-(?:blue|green)$)[a-z][a-z0-9-]{0,30}$")
+NAME = re.compile(r"(?!.*-(?:blue|green)$)[a-z][a-z0-9-]{0,30}")
 
 
 class StackError(Exception):
-    """A stack is unknown, or its description on this host is missing or damaged."""
+    """A stack is unknown or cannot be one, or its description on this host is missing or damaged."""
 
 
 @dataclass(frozen=True)
 class Stack:
     """One broker account in one mode, as this host knows it.
 
-    ``root`` is the file system the paths are taken from: ``/``, or a scratch directory in tests.
+    ``root`` is the file system the paths are taken from: ``/``, or a scratch directory in tests. Raises StackError for
+    what cannot be a name.
     """
 
     name: str
     environment: str
     releases_keep: int
     root: Path = Path("/")
+
+    def __post_init__(self) -> None:
+        # The name becomes part of paths that are removed: of `..` that would be all of /opt.
+        if not NAME.fullmatch(self.name):
+            raise StackError(
+                f"{self.name!r} cannot be the name of a stack; wanted 1 to 31 lower-case letters, digits and dashes,"
+                " a letter first, not ending in -blue or -green, such as paper-main"
+            )
 
     @property
     def etc(self) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.ballast.trading.plugins.module_utils.stack import NAME, StackError, load_stack, stack_names
+from ansible_collections.ballast.trading.plugins.module_utils.stack import Stack, StackError, load_stack, stack_names
 from tests.unit.plugins.module_utils.fake_host import deployed
 
 
@@ -63,9 +63,16 @@ def test_a_damaged_description_is_named_with_the_problem(tmp_path: Path, text: s
 
 @pytest.mark.parametrize("name", ["dev-main", "a", "paper2", "blue", "a" * 31])
 def test_a_name_may_be(name: str) -> None:
-    assert NAME.match(name)
+    assert Stack(name, "dev", 5).opt == Path("/opt/ballast", name)
 
 
-@pytest.mark.parametrize("name", ["", "Dev", "2nd", "dev_main", "dev-blue", "dev-green", "a" * 32, "../etc"])
+@pytest.mark.parametrize(
+    "name", ["", "Dev", "2nd", "dev_main", "dev-blue", "dev-green", "a" * 32, "..", "../etc", "a/b", "dev\n"]
+)
 def test_a_name_may_not_be(name: str) -> None:
-    assert not NAME.match(name)
+    with pytest.raises(StackError) as refused:
+        Stack(name, "dev", 5)
+    assert str(refused.value) == (
+        f"{name!r} cannot be the name of a stack; wanted 1 to 31 lower-case letters, digits and dashes, a letter first,"
+        " not ending in -blue or -green, such as paper-main"
+    )

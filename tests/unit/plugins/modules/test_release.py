@@ -220,6 +220,17 @@ def test_a_stack_that_does_not_stop_is_not_removed(host: FakeHost, call: Call) -
     )
 
 
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("name", ["", ".."])
+def test_what_cannot_be_a_stack_takes_nothing_away(host: FakeHost, call: Call, name: str, check: bool) -> None:
+    call(release, **trees())
+    before = everything(host.stack.root)
+    assert call(release, check, stack=name, state="absent")["msg"].startswith(
+        f"{name!r} cannot be the name of a stack;"
+    )
+    assert everything(host.stack.root) == before
+
+
 # ---- arguments ----
 
 
