@@ -198,13 +198,14 @@ class ReleaseStore:
             raise
         return Release(self.folder / release_id, manifest)
 
-    def prune(self, keep: int) -> list[str]:
-        """Remove all but the newest ``keep`` releases, and return their ids.
-
-        Never removes one that runs or that a rollback would return to.
-        """
+    def superfluous(self, keep: int) -> list[str]:
+        """Ids of all but the newest ``keep`` releases, without those that run or that a rollback would return to."""
         needed = {self.link(name) for name in LINKS}
-        removed = [release_id for release_id in self.ids()[: -keep or None] if release_id not in needed]
+        return [release_id for release_id in self.ids()[: -keep or None] if release_id not in needed]
+
+    def prune(self, keep: int) -> list[str]:
+        """Remove the ``superfluous`` releases, and return their ids."""
+        removed = self.superfluous(keep)
         for release_id in removed:
             shutil.rmtree(self.folder / release_id)
         for litter in self.folder.glob(".staging-*"):

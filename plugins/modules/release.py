@@ -209,19 +209,22 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         }
     if state == "staged":
         return result
+    keep = module.params["keep"] or stack.releases_keep
     if release is None or module.check_mode:
         # A release that is not on the host yet cannot be running.
-        result["changed"] = release is None or not activator.is_running(release)
+        runs = release is not None and activator.is_running(release)
+        result["changed"] = not runs or bool(activator.store.superfluous(keep))
         return result
 
     done = activator.activate(release)
+    pruned = activator.store.prune(keep)
     result.update(
-        changed=result["changed"] or done.changed,
+        changed=result["changed"] or done.changed or bool(pruned),
         previous=done.previous,
         slot=done.slot,
         gap_seconds=done.gap_seconds,
         steps=result["steps"] + done.steps,
-        pruned=activator.store.prune(module.params["keep"] or stack.releases_keep),
+        pruned=pruned,
     )
     return result
 

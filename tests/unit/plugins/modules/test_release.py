@@ -60,6 +60,17 @@ def test_old_releases_are_pruned_after_an_activation(call: Call, store: Any) -> 
     assert sorted(store.ids()) == sorted([ids[1], answer["release"]])
 
 
+def test_removing_an_old_release_is_a_change_and_predicted(call: Call, store: Any) -> None:
+    ids = [call(release, **trees(word, gateway=word))["release"] for word in ("one", "two", "three")]
+    last = trees("three", gateway="three")
+    assert call(release, check=True, **last)["changed"] is False
+    assert call(release, check=True, **last, keep=2)["changed"] is True
+    assert sorted(store.ids()) == sorted(ids)
+    answer = call(release, **last, keep=2)
+    assert (answer["changed"], answer["pruned"]) == (True, [ids[0]])
+    assert call(release, **last, keep=2)["changed"] is False
+
+
 def test_a_deploy_that_fails_says_what_runs_now(host: FakeHost, call: Call, store: Any) -> None:
     first = call(release, **trees())["release"]
     host.failing["systemctl enable"] = "disk full"
