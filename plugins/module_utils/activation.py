@@ -246,6 +246,11 @@ class Activator:
             now = f"nothing was started in its place: {worse}"
         except (NotHealthy, commands.CommandError, ReleaseError, StackError, OSError) as worse:
             now = f"NOTHING TRADES: the release that ran before could not be restored either ({worse})"
+        except KeyboardInterrupt:
+            now = (
+                "perhaps nothing trades: putting back the release that ran before was interrupted as well;"
+                f" look with `ballast status {self.stack.name}` and activate the release that is to run"
+            )
         quoted = "\n".join(f"  | {line}" for line in log) or "  | (no output)"
         return ActivationError(
             f"release {target.id} of stack {self.stack.name} failed: {reason}\n"

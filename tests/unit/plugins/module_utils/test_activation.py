@@ -419,6 +419,23 @@ def test_an_interrupted_switch_puts_back_what_ran(
     assert activator.is_running(first)
 
 
+def test_an_impatient_operator_still_learns_what_was_left(host: FakeHost, activator: Activator, first: Release) -> None:
+    second = host.stage("two")
+    host.on_start = lambda _engine: os.kill(os.getpid(), signal.SIGINT)
+    try:
+        text = refusal(activator, second)
+    except KeyboardInterrupt:
+        pytest.fail("the interruption came out instead of what it left")
+    now = (
+        "perhaps nothing trades: putting back the release that ran before was interrupted as well; look with"
+        " `ballast status dev-main` and activate the release that is to run"
+    )
+    assert text == failed(second, "it was interrupted", now, None)
+    host.on_start = lambda _engine: None
+    assert activator.activate(first).changed
+    assert activator.is_running(first)
+
+
 def test_a_lost_terminal_does_not_end_a_switch(host: FakeHost, activator: Activator, first: Release) -> None:
     second = host.stage("two")
     host.on_start = lambda _unit: os.kill(os.getpid(), signal.SIGHUP)
