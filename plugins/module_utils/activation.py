@@ -186,6 +186,7 @@ class Activator:
     def _switch(self, target: Release) -> Activation:
         before = self._before(target)
         new_slot = next(slot for slot in SLOTS if slot != before.slot)
+        traded = before.slot and commands.unit(self.stack.engine_unit(before.slot))["ActiveState"] == "active"
         if before.keeps_gateway:
             self._guard_untouched(target)
         began = time.time()
@@ -198,7 +199,7 @@ class Activator:
                 self._replace_gateway(target)
                 self._guard_account(target)
             trading_at = self._start_engine(target, new_slot, began)
-            gap = trading_at - stopping_at if before.slot else None
+            gap = trading_at - stopping_at if traded else None
             self._settle(target, new_slot, before.slot)
         except NotStopped as error:
             raise ActivationError(

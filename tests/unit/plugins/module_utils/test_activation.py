@@ -111,6 +111,16 @@ def test_the_old_engine_is_proven_stopped_before_the_new_one_starts_in_the_other
     }
 
 
+@pytest.mark.parametrize("state", ["inactive", "failed"])
+def test_without_an_engine_that_ran_there_is_no_gap_to_tell(
+    host: FakeHost, activator: Activator, first: Release, state: str
+) -> None:
+    host._stop(f"{BLUE}.service")
+    host.units[f"{BLUE}.service"]["ActiveState"] = state
+    done = activator.activate(host.stage("two"))
+    assert (done.slot, done.previous, done.gap_seconds) == ("green", first.id, None)
+
+
 def test_a_gateway_that_differs_is_replaced_while_no_engine_runs(
     host: FakeHost, activator: Activator, first: Release
 ) -> None:
