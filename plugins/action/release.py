@@ -15,6 +15,7 @@ import zlib
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
+from ansible.module_utils.common.validation import check_type_list
 from ansible.plugins.action import ActionBase
 
 from ..plugin_utils.tree import TreeFile, render_trees
@@ -33,7 +34,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if "payload" in arguments:
             raise AnsibleActionFail("payload is set by the action plugin; use trees")
         if arguments.get("trees"):
-            trees = [{"src": tree, "dest": ""} for tree in arguments["trees"]]
+            trees = [{"src": tree, "dest": ""} for tree in check_type_list(arguments["trees"])]
             files = render_trees(self, task_vars or {}, trees, MANAGED)
             document = {
                 "files": {path.lstrip("/"): _text(file) for path, file in files.items()},

@@ -69,6 +69,11 @@ def test_the_rendered_files_travel_in_one_call_with_the_arguments(run: Run) -> N
     )
 
 
+def test_trees_may_be_written_as_any_list_of_a_module(run: Run) -> None:
+    trees = run(stack="dev-main", trees="release,more")["rendered_with"][1]
+    assert trees == [{"src": "release", "dest": ""}, {"src": "more", "dest": ""}]
+
+
 @pytest.mark.parametrize("arguments", [{"release": "previous"}, {"state": "absent"}, {"trees": []}])
 def test_without_trees_nothing_is_rendered_or_sent(run: Run, arguments: dict[str, Any]) -> None:
     assert run(stack="dev-main", **arguments) == {"rendered_with": [], "stack": "dev-main", **arguments}
