@@ -178,7 +178,8 @@ def foreign_settings(root: Path) -> list[str]:
 def installed_packages(root: Path) -> dict[str, str]:
     """Version of every installed Debian package, from dpkg's own record (dpkg-query(1), status file)."""
     stanzas = read_text(root / "var/lib/dpkg/status").split("\n\n")
-    installed = (stanza for stanza in stanzas if "\nStatus: install ok installed\n" in stanza)
+    # Installed is the last of the three words; the first is "hold" where upgrades are kept away, as Docker often is.
+    installed = (stanza for stanza in stanzas if re.search(r"^Status: \S+ \S+ installed$", stanza, re.MULTILINE))
     return {
         fields["Package"]: fields["Version"]
         for fields in (dict(re.findall(r"^(Package|Version): (.*)$", stanza, re.MULTILINE)) for stanza in installed)

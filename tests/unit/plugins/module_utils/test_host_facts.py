@@ -164,9 +164,12 @@ def test_only_installed_packages_are_facts(tmp_path: Path) -> None:
     record.write_text(
         "Package: zstd\nStatus: install ok installed\nVersion: 1.5.7\nDescription: fast\n Version: no\n\n"
         "Package: cron\nStatus: deinstall ok config-files\nVersion: 3.0\n\n"
+        "Package: gpg\nStatus: install ok half-installed\nVersion: 2.4\n\n"
+        "Package: docker-ce\nStatus: hold ok installed\nVersion: 5:28.0.1\n\n"
         "Package: age\nStatus: install ok installed\nVersion: 1.2.1\n"
     )
-    assert host_facts.gather([], tmp_path)["packages"] == {"zstd": "1.5.7", "age": "1.2.1"}
+    expected = {"zstd": "1.5.7", "docker-ce": "5:28.0.1", "age": "1.2.1"}
+    assert host_facts.gather([], tmp_path)["packages"] == expected
 
 
 def test_a_host_that_has_nothing_yields_empty_facts(tmp_path: Path) -> None:
