@@ -341,7 +341,7 @@ def judge_ports(facts: Mapping[str, Any], requirements: Requirements) -> Iterato
         return
     for wanted in requirements.ports:
         for holder in facts["ports"]:
-            conflicts = holder["address"] in (wanted.address, *WILDCARDS)
+            conflicts = holder["address"] in (wanted.address, *WILDCARDS) or wanted.address in WILDCARDS
             if holder["port"] == wanted.port and conflicts and holder["container"] not in wanted.containers:
                 yield Problem(
                     where=f"host: port {wanted.address}:{wanted.port}",

@@ -348,6 +348,13 @@ def test_what_a_host_lacks_is_one_problem_with_its_fix(
     assert judge({**FACTS, **changes}, REQUIREMENTS) == [Problem(*expected)]
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.5", ANYWHERE, "::"])
+def test_a_port_that_is_wanted_on_every_address_must_be_free_on_each(address: str) -> None:
+    wanted = Requirements(ports=(WantedPort(4002, ANYWHERE, "x_port"),))
+    problems = judge({**FACTS, "ports": [holder(address, process="java")]}, wanted)
+    assert [problem.where for problem in problems] == [f"host: port {ANYWHERE}:4002"]
+
+
 def test_a_full_file_system_is_one_problem_for_all_it_holds() -> None:
     facts = copy.deepcopy(FACTS)
     for path in ("/var/lib", "/opt"):
