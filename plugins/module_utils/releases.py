@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from .commands import CommandError, compose, image_digest, pull_image
+from .host_files import sync_directory
 from .stack import SLOTS, Stack
 
 SERVICES = ("gateway", "engine")
@@ -149,16 +150,20 @@ class ReleaseStore:
     # ---- writing ----
 
     def set_link(self, name: str, release_id: str | None) -> None:
-        """Point ``name`` at a release in one step, or remove it."""
+        """Point ``name`` at a release in one step, or remove it. What comes next may rely on it after a power loss."""
         path = self.stack.opt / name
         if release_id is None:
-            path.unlink(missing_ok=True)
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.new")
-        temporary.unlink(missing_ok=True)
-        temporary.symlink_to(os.path.relpath(self.folder / release_id, path.parent))
-        temporary.replace(path)
+            if not path.is_symlink():
+                return
+            path.unlink()
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_name(f".{path.name}.new")
+            temporary.unlink(missing_ok=True)
+            temporary.symlink_to(os.path.relpath(self.folder / release_id, path.parent))
+            temporary.replace(path)
+        # systemd keeps what is enabled on another file system, perhaps: that must not be on disk before this is.
+        sync_directory(path.parent)
 
     def stage(self, files: Mapping[str, bytes], origin: Mapping[str, Any]) -> Release:
         """Write a release from its rendered ``files`` (relative path -> content) and return it.

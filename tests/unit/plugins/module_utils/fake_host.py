@@ -104,6 +104,7 @@ class FakeHost:
             for name in ("image_digest", "pull_image", "compose"):
                 monkeypatch.setattr(module, name, getattr(self, name))
         monkeypatch.setattr(releases.os, "sync", lambda: None)  # it would wait for the disk of the whole machine
+        monkeypatch.setattr(releases, "sync_directory", lambda _folder: None)
         monkeypatch.setattr(activation, "probe_service", self.probe)
         for module in (activation, readiness, releases):
             monkeypatch.setattr(module, "time", self)

@@ -255,6 +255,17 @@ def test_a_link_is_never_missing_while_it_moves(store: ReleaseStore, monkeypatch
     assert (seen, store.link("current")) == ([old], new)
 
 
+def test_a_link_is_on_disk_before_anything_relies_on_it(
+    store: ReleaseStore, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = store.stage(rendered(), ORIGIN)
+    on_disk = []
+    monkeypatch.setattr(releases, "sync_directory", lambda folder: on_disk.append((folder, store.link("active/blue"))))
+    for target in (release.id, None, None):
+        store.set_link("active/blue", target)
+    assert on_disk == [(stack.opt / "active", release.id), (stack.opt / "active", None)]
+
+
 def test_a_link_half_made_by_a_killed_run_is_in_nobodys_way(store: ReleaseStore, stack: Stack) -> None:
     release = store.stage(rendered(), ORIGIN)
     (stack.opt / ".current.new").symlink_to("nowhere")
