@@ -32,7 +32,7 @@ SERVICES = ("gateway", "engine")
 LINKS = ("current", "previous", "active/gateway", *(f"active/{slot}" for slot in SLOTS))
 SERVICE_KEYS = frozenset({"image", "probe", "ready_timeout_seconds", "stable_seconds", "stop_grace_seconds"})
 RELEASE_ID = re.compile(r"^\d{8}T\d{6}Z-[0-9a-f]{8}$")
-MANIFEST_KEYS = frozenset({"content", "created_at", "origin", "images", "files"})
+MANIFEST_TYPES = {"content": str, "created_at": str, "origin": dict, "images": dict, "files": dict}
 # Longer than any pull: what is older was left behind, what is younger may be another's work in progress.
 LITTER_SECONDS = 3600
 
@@ -96,7 +96,9 @@ class ReleaseStore:
             manifest = json.loads((path / "release.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise ReleaseError(self._damaged(path, [f"release.json cannot be read ({error})"])) from error
-        if not isinstance(manifest, dict) or not manifest.keys() >= MANIFEST_KEYS:
+        if not isinstance(manifest, dict) or not all(
+            isinstance(manifest.get(key), kind) for key, kind in MANIFEST_TYPES.items()
+        ):
             raise ReleaseError(self._damaged(path, ["release.json is not a release's manifest"]))
         return Release(path, manifest)
 

@@ -199,6 +199,10 @@ def test_every_edit_by_hand_is_found_and_named(store: ReleaseStore, damage: Call
         (None, "release.json cannot be read ([Errno 2] No such file or directory: '{path}/release.json')"),
         ("[]", "release.json is not a release's manifest"),
         ('{"files": {}}', "release.json is not a release's manifest"),
+        (
+            '{"content": "", "created_at": "", "origin": {}, "images": {}, "files": null}',
+            "release.json is not a release's manifest",
+        ),
     ],
 )
 def test_a_manifest_that_cannot_be_used_is_damage(store: ReleaseStore, text: str | None, problem: str) -> None:
