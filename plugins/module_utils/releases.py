@@ -196,7 +196,8 @@ class ReleaseStore:
                 },
             }
             _write_file(staging / "release.json", json.dumps(manifest, indent=2).encode() + b"\n")
-            staging.chmod(0o755)
+            for folder in (staging, *filter(Path.is_dir, staging.rglob("*"))):
+                folder.chmod(0o755)  # whatever the umask: the services' users must get in
             release_id = self._new_id(digest)
             os.sync()
             staging.rename(self.folder / release_id)
@@ -292,6 +293,5 @@ def _sha256(data: bytes) -> str:
 
 def _write_file(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.parent.chmod(0o755)  # whatever the umask: the services' users must get in
     path.write_bytes(data)
     path.chmod(0o644)

@@ -73,10 +73,14 @@ def test_a_staged_release_holds_what_was_rendered_its_images_and_its_manifest(st
     store.verify(release)
 
 
-def test_everybody_may_read_a_release(store: ReleaseStore) -> None:
-    release = store.stage(rendered(), ORIGIN)
-    assert release.path.stat().st_mode & 0o777 == 0o755
-    assert {path.stat().st_mode & 0o777 for path in release.path.rglob("*") if path.is_file()} == {0o644}
+def test_everybody_may_read_a_release_whatever_the_umask(store: ReleaseStore) -> None:
+    before = os.umask(0o077)
+    try:
+        release = store.stage({**rendered(), "engine/config/strategies/daily/mean.yaml": b"window: 20\n"}, ORIGIN)
+    finally:
+        os.umask(before)
+    paths = [release.path, *release.path.rglob("*")]
+    assert {(path.is_dir(), path.stat().st_mode & 0o777) for path in paths} == {(True, 0o755), (False, 0o644)}
 
 
 def test_the_same_content_is_the_same_release_whoever_sends_it(store: ReleaseStore) -> None:
