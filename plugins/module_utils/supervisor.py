@@ -123,8 +123,9 @@ class Supervisor:
 
     def run(self) -> int:
         """The exit status of the container, or why there is none (EXIT_*)."""
-        signal.signal(signal.SIGTERM, self._on_stop)
-        signal.signal(signal.SIGINT, self._on_stop)
+        # SIGABRT is the watchdog's. The container is not left to the next start: perhaps there is none.
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGABRT):
+            signal.signal(number, self._on_stop)
         self._create()
         if self._stop:
             return 0

@@ -394,6 +394,17 @@ def test_a_stop_gives_the_engine_its_grace_and_passes_its_exit_status_on(
     assert output.endswith("the engine has drained\n" + unit.says(f"the container exited with status {status}"))
 
 
+def test_a_hung_engine_is_stopped_when_the_watchdog_barks_whether_or_not_it_starts_again(unit: Unit) -> None:
+    unit.set("stop_status", "137")
+    unit.runs()
+    assert unit.process
+    unit.process.send_signal(signal.SIGABRT)
+    status, output = unit.ends()
+    assert status == 137
+    assert output.endswith(unit.says("the container exited with status 137"))
+    assert unit.verbs() == ["compose", "start", "started", "stop"]
+
+
 def test_a_stop_before_the_container_starts_keeps_it_from_starting(unit: Unit) -> None:
     unit.set("compose_hook", "kill -TERM $PPID\n")
     unit.run()
