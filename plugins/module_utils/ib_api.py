@@ -178,10 +178,11 @@ class _Connection:
 
     def close_cleanly(self) -> None:
         """Say goodbye and let the server close first, so that neither side is left half open."""
+        deadline = time.monotonic() + CLOSE_SECONDS
         self.socket.settimeout(CLOSE_SECONDS)
         try:
             self.socket.shutdown(socket.SHUT_WR)
-            while self.socket.recv(65536):
+            while self.socket.recv(65536) and time.monotonic() < deadline:
                 pass
         except OSError:
             pass  # the answer is in already: how the other side hangs up changes nothing

@@ -228,3 +228,18 @@ def test_one_deadline_holds_against_a_server_that_drips() -> None:
         f"127.0.0.1:{port} accepted the connection but sent "
         rf"b'\x00\x00\x0f\xffxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx' and no more in 0.3 s; {WANTED}. {HANGS}"
     )
+
+
+def test_a_server_that_never_stops_talking_does_not_hold_the_goodbye() -> None:
+    def talks_on(connection: socket.socket, ending: threading.Event) -> None:
+        connection.recv(65536)
+        connection.sendall(HELLO)
+        while not ending.wait(0.1):
+            connection.sendall(FARM_OK)
+
+    with serving(talks_on) as port:
+        answers: list[ib_api.Handshake] = []
+        asking = threading.Thread(target=lambda: answers.append(ib_api.handshake(HOST, port, 1)), daemon=True)
+        asking.start()
+        asking.join(5)
+        assert [answer.server_version for answer in answers] == [178]
