@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -38,11 +38,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             raise AnsibleActionFail(
                 f"roles: seen {', '.join(sorted(unknown))}; wanted names among {', '.join(sorted(specifications))}"
             )
-        report = configuration.examine(specifications, roles, self.inputs(specifications, variables))
-        sharing = configuration.shared_account(report.values, host, self.accounts(variables))
-
+        inputs = self.inputs(specifications, variables)
+        report = configuration.examine(specifications, roles, inputs)
         looked = self.look_at_host(host, report.values, variables)
-        problems = [*report.problems, *sharing, *(Problem(**problem) for problem in looked["problems"])]
+        elsewhere = [
+            *configuration.shared_account(report.values, host, self.accounts(variables)),
+            *(Problem(**problem) for problem in looked["problems"]),
+            *configuration.beyond_host(report.values, looked["facts"]),
+        ]
+        problems = [*report.problems, *(configuration.finish(problem, inputs.sources) for problem in elsewhere)]
         if problems:
             result.update(failed=True, unreachable=looked["unreachable"])
         else:
@@ -74,10 +78,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         sources = {name: source_of(value) for name, value in variables.items() if not same(value, defaults.get(name))}
         return configuration.Inputs(names=variables.keys(), values=values, failures=failures, sources=sources)
 
-    def role_defaults(self, specifications: Mapping[str, Any]) -> dict[str, Any]:
-        """The defaults of all roles: those of a role that is included later are not among the host's variables yet."""
+    def role_defaults(self, roles: Iterable[str]) -> dict[str, Any]:
+        """The defaults of the roles: those of a role that is included later are not among the host's variables yet."""
         defaults: dict[str, Any] = {}
-        for role in specifications:
+        for role in roles:
             path = ROLES / role / "defaults" / "main.yml"
             if path.exists():
                 defaults.update(self._loader.load_from_file(str(path), trusted_as_template=True) or {})
@@ -91,12 +95,32 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 found[name] = str(variables["hostvars"][name]["ballast_account"])
         return found
 
+    def ledger(self, values: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The ledger and the migrations it is to have, by the role's own expression; None without a ledger."""
+        stack = configuration.stack_with_ledger(values)
+        if stack is None:
+            return None
+        role = str(ROLES / "ledger")
+        scope = {
+            **self.role_defaults(["ledger"]),
+            **variables,
+            **self._loader.load_from_file(f"{role}/vars/main.yml", trusted_as_template=True),
+            "role_path": role,
+            "ansible_search_path": [role, *variables.get("ansible_search_path", ())],
+        }
+        templar = self._templar.copy_with_new_env(available_variables=scope)
+        with suppress(AnsibleError):  # what the user wrote cannot be evaluated, which is reported already
+            migrations = templar.template(scope["__ledger_migrations"])
+            return {"path": f"/var/lib/ballast/{stack}/ledger/trades.db", "migrations": migrations}
+        return None
+
     def look_at_host(self, host: str, values: Mapping[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         """Facts and problems of the host; a host that cannot be looked at is itself a problem."""
         arguments = {
             "min_free_gb": values.get("preflight_min_free_gb"),
             "min_memory_mb": values.get("preflight_min_memory_mb"),
             "ports": [asdict(port) for port in configuration.wanted_ports(values)],
+            "ledger": self.ledger(values, variables),
             **self._task.args,
         }
         given = {name: value for name, value in arguments.items() if value is not None}

@@ -85,6 +85,7 @@ def gather(paths: Sequence[str], root: Path = Path("/")) -> dict[str, Any]:
         "kernel": platform.release(),
         "user": {"uid": os.geteuid(), "name": user_name(os.geteuid(), root)},
         "init": {"name": read_text(root / "proc/1/comm").strip(), "systemd": (root / "run/systemd/system").is_dir()},
+        "cpus": os.cpu_count() or 1,
         "memory": memory(root),
         "disks": {path: disk(path, root) for path in paths},
         "docker": docker(root),

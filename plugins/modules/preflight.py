@@ -18,8 +18,8 @@ description:
     role's argument specification, templates that cannot be evaluated, missing or placeholder secrets, and the rules
     that span variables: account, port and trading mode agree with the environment, a live stack is confirmed, images
     are pinned, client ids and ports are distinct."
-  - "The host: operating system, architecture, service manager, privileges, disk space, memory and the ports that the
-    stack will publish."
+  - "The host: operating system, architecture, service manager, privileges, disk space, memory, processors, Docker's
+    Compose, the ports that the stack will publish, and whether the migrations fit its ledger, tried on a copy."
   - The value of a secret is never shown.
   - The facts it returns make fact gathering unnecessary in the plays of this collection.
 options:
@@ -75,6 +75,30 @@ options:
         type: list
         elements: str
         default: []
+  ledger:
+    description:
+      - The ledger, and the migrations that it is to have. Those that it does not have yet are tried on a copy.
+      - The stack's own when omitted. Not looked at by another user than root.
+    type: dict
+    suboptions:
+      path:
+        description: The database. It need not exist.
+        type: path
+        required: true
+      migrations:
+        description: As O(ballast.trading.sqlite_migrate#module:migrations).
+        type: list
+        elements: dict
+        required: true
+        suboptions:
+          name:
+            description: The name of the file, such as V(0001_initial.sql).
+            type: str
+            required: true
+          content:
+            description: Its text.
+            type: str
+            required: true
 attributes:
   check_mode:
     description: Can run in check_mode and return changed status prediction without modifying target.
@@ -161,6 +185,9 @@ facts:
       description: The name of process 1, and whether the host was booted with systemd.
       type: dict
       sample: {"name": "systemd", "systemd": true}
+    cpus:
+      description: How many processors there are.
+      type: int
     memory:
       description: Total and available memory in bytes.
       type: dict
@@ -202,11 +229,16 @@ ansible_facts:
   type: dict
 """
 
+import os
+from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.host_facts import Requirements, WantedPort, gather, judge
+from ..module_utils.host_facts import Problem, Requirements, WantedPort, gather, judge
+from ..module_utils.sqlite_migrate import MigrationError, load_migrations, migrate
 
 ARGUMENT_SPEC = {
     "roles": {"type": "list", "elements": "str"},
@@ -224,7 +256,37 @@ ARGUMENT_SPEC = {
             "containers": {"type": "list", "elements": "str", "default": []},
         },
     },
+    "ledger": {
+        "type": "dict",
+        "options": {
+            "path": {"type": "path", "required": True},
+            "migrations": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "content": {"type": "str", "required": True},
+                },
+            },
+        },
+    },
 }
+
+
+def judge_ledger(ledger: dict[str, Any], scratch_directory: Path) -> Iterator[Problem]:
+    """Whether the ledger can be brought up to date, found out on a copy of it in ``scratch_directory``."""
+    path = Path(ledger["path"])
+    try:
+        migrations = load_migrations((entry["name"], entry["content"]) for entry in ledger["migrations"])
+        migrate(path, migrations, snapshot_directory=path.parent, check=True, scratch_directory=scratch_directory)
+    except MigrationError as error:
+        yield Problem(
+            where="ledger_migrations",
+            seen=str(error),
+            wanted=f"migrations that {path} can be brought up to date with",
+            fix="Correct the migration. One that was applied somewhere is never changed: add another.",
+        )
 
 
 def main() -> None:
@@ -238,7 +300,10 @@ def main() -> None:
         ports=[WantedPort(**port) for port in wanted["ports"]],
     )
     facts = gather(requirements.paths)
-    module.exit_json(changed=False, facts=facts, problems=[asdict(problem) for problem in judge(facts, requirements)])
+    problems = judge(facts, requirements)
+    if wanted["ledger"] and os.geteuid() == 0:
+        problems += judge_ledger(wanted["ledger"], Path(module.tmpdir))
+    module.exit_json(changed=False, facts=facts, problems=[asdict(problem) for problem in problems])
 
 
 if __name__ == "__main__":

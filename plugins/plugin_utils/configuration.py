@@ -190,7 +190,7 @@ def examine(specifications: Mapping[str, Options], roles: Collection[str], input
     return Report([finish(problem, inputs.sources, secrets) for problem in problems], values)
 
 
-def finish(problem: Problem, sources: Mapping[str, str], secrets: Collection[str]) -> Problem:
+def finish(problem: Problem, sources: Mapping[str, str], secrets: Collection[str] = ()) -> Problem:
     """The problem with its source, and without any secret that slipped in through a template or a nested value."""
     texts = {"seen": problem.seen, "wanted": problem.wanted, "fix": problem.fix}
     for secret in sorted(secrets, key=len, reverse=True):
@@ -607,6 +607,44 @@ def wanted_ports(values: Mapping[str, Any]) -> list[WantedPort]:
     names = ["ib_gateway_api_port", *(["ib_gateway_vnc_port"] if values.get("ib_gateway_vnc_password") else [])]
     containers = [f"ballast-{stack}-gateway"]
     return [WantedPort(port=values[name], variable=name, containers=containers) for name in names if name in values]
+
+
+def stack_with_ledger(values: Mapping[str, Any]) -> str | None:
+    """The stack whose ledger a deploy would bring up to date, or None."""
+    return values.get("ballast_stack") if values.get("ledger_state") == "present" else None
+
+
+def beyond_host(values: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[Problem]:
+    """What the configuration asks of the host and the host cannot give; ``facts`` are empty when it did not answer."""
+    if facts:
+        yield from cpus_of_host(values, facts)
+        yield from compose_of_host(values, facts)
+
+
+def cpus_of_host(values: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[Problem]:
+    """Docker does not start a container that may use more processors than there are."""
+    for role in ("ib_gateway", "trading_engine"):
+        name = f"{role}_cpus"
+        if values.get(f"{role}_state") == "present" and values.get(name, 0) > facts["cpus"]:
+            yield Problem(
+                where=name,
+                seen=f"{values[name]:g}",
+                wanted=f"at most {facts['cpus']}, the processors of the host",
+                fix=f"Lower {name}, or use a larger host.",
+            )
+
+
+def compose_of_host(values: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[Problem]:
+    """Debian 12's own Docker has no Compose v2, and cannot be replaced under the containers that it runs."""
+    if values.get("docker_host_state") != "present" or values.get("docker_host_packages"):
+        return
+    if facts["os"]["version"] == "12" and "docker.io" in facts["packages"] and not facts["docker"]["compose"]:
+        yield Problem(
+            where="host: docker compose",
+            seen="docker.io of Debian 12, which has no Compose v2",
+            wanted="Docker with Compose v2 (2.20 or newer)",
+            fix="Remove docker.io: then Docker's own packages are installed. Or install Compose v2 as a plugin.",
+        )
 
 
 # ---------------------------------------------------------------------------------------------------------------- words

@@ -36,6 +36,7 @@ def test_every_wrong_variable_is_named_in_one_go_before_anything_is_touched(play
         ballast_account="U1234567",
         trading_engine_imag="registry:5000/ballast/engine:1",
         trading_engine_cpus="many",
+        ib_gateway_cpus=1000,
         trading_engine_standby_client_id=1,
         preflight_min_free_gb=100000,
     )
@@ -49,6 +50,7 @@ def test_every_wrong_variable_is_named_in_one_go_before_anything_is_touched(play
         "trading_engine_standby_client_id seen: 1, the same as trading_engine_client_id wanted: a client id of its own",
         "ib_gateway_username seen: not set wanted: the real value",
         "ib_gateway_password seen: (hidden), a placeholder wanted: the real value",
+        "ib_gateway_cpus seen: 1000 wanted: at most ",
         "host: disk space on / ",
         "GiB free wanted: at least 100000 GiB free",
     ):
@@ -97,8 +99,9 @@ def test_a_broken_migration_leaves_ledger_and_engine_alone(host: Host, play: Pla
     number = max(int(path.name[:4]) for path in MIGRATIONS.iterdir()) + 1
     broken = tmp_path / f"{number:04}_broken.sql"
     broken.write_text("CREATE TABLE fees (id INTEGER PRIMARY KEY);\nINSERT INTO fee VALUES (1);\n")
-    done = play("deploy", ledger_migrations=str(tmp_path))
+    done = play("deploy", ledger_migrations=str(tmp_path), docker_host_daemon_options={"debug": True})
     assert done.status != 0
+    assert done.changed == []
     assert broken.name in done.text
     assert "no such table: fee" in done.text
     assert host.check_output(version) == before

@@ -33,7 +33,12 @@ PAPER: dict[str, Any] = {
 }
 
 
-FACTS = {"os": {"id": "debian", "version": "13", "codename": "trixie"}, "packages": {"zstd": "1.5.7+dfsg-1"}}
+FACTS = {
+    "os": {"id": "debian", "version": "13", "codename": "trixie"},
+    "cpus": 4,
+    "docker": {"compose": ""},
+    "packages": {"zstd": "1.5.7+dfsg-1"},
+}
 GOOD_HOST = {"changed": False, "facts": FACTS, "problems": []}
 
 
@@ -102,6 +107,21 @@ def test_an_option_of_the_task_comes_before_the_variable() -> None:
     host = Host(GOOD_HOST)
     judge({**PAPER, "preflight_min_free_gb": 7}, host, min_free_gb=10, ports=[])
     assert host.asked == {"min_free_gb": 10, "min_memory_mb": 1500, "ports": []}
+
+
+def test_what_the_host_cannot_give_is_a_problem_of_the_configuration() -> None:
+    old = {
+        **FACTS,
+        "os": {"id": "debian", "version": "12", "codename": "bookworm"},
+        "cpus": 1,
+        "packages": {"docker.io": "20.10.24"},
+    }
+    problems = judge(PAPER, Host({**GOOD_HOST, "facts": old}))["problems"]
+    assert [(problem["where"], problem["seen"]) for problem in problems] == [
+        ("ib_gateway_cpus", "2"),
+        ("host: docker compose", "docker.io of Debian 12, which has no Compose v2"),
+    ]
+    assert problems[0]["wanted"] == "at most 1, the processors of the host"
 
 
 def test_a_setting_that_is_itself_wrong_leaves_the_modules_default() -> None:
@@ -332,3 +352,17 @@ def test_an_encrypted_variable_without_its_password_is_a_problem(controller: Con
             "fix": EVALUATE,
         }
     ]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root looks at the ledger")
+def test_migrations_that_do_not_fit_the_ledger_are_found_among_the_other_problems(controller: Controller) -> None:
+    assert of_variables(controller.run(PAPER)) == []
+    controller.write("migrations/0001_own.sql", "CREATE TABLE own (id INTEGER);\n")
+    controller.write("migrations/0002_fees.sql", "INSERT INTO fees VALUES (1);\n")
+    folder = str(controller.folder / "migrations")
+    problems = of_variables(controller.run({**PAPER, "ballast_account": "U1234567", "ledger_migrations": folder}))
+    assert [problem["where"] for problem in problems] == ["ballast_account", "ledger_migrations"]
+    assert problems[1]["source"] == "inventory/group_vars/all.yml:7"
+    assert "0002_fees.sql" in problems[1]["seen"]
+    assert "no such table: fees" in problems[1]["seen"]
+    assert of_variables(controller.run({**PAPER, "ledger_migrations": folder, "ledger_state": "absent"})) == []

@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.ballast.trading.plugins.modules import preflight
+
+GOOD = {"name": "0001_initial.sql", "content": "CREATE TABLE orders (id INTEGER PRIMARY KEY);"}
 
 
 def run(capsys: pytest.CaptureFixture[str], arguments: dict[str, Any]) -> dict[str, Any]:
@@ -40,3 +43,38 @@ def test_what_is_asked_for_is_judged_and_nothing_changes(capsys: pytest.CaptureF
 
 def test_the_defaults_look_at_the_folders_of_a_stack(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, {})["facts"]["disks"].keys() == {"/var/lib", "/opt", "/var/backups"}
+
+
+@pytest.mark.parametrize(
+    ("migrations", "seen"),
+    [
+        ([GOOD], None),
+        ([], "there are no migrations"),
+        (
+            [{**GOOD, "name": "0002_more.sql"}],
+            "the migration with number 0001 is missing: the next file is 0002_more.sql",
+        ),
+        ([GOOD, {"name": "0002_fees.sql", "content": "INSERT INTO fees VALUES (1);"}], "no such table: fees"),
+    ],
+)
+def test_migrations_that_do_not_fit_the_ledger_are_a_problem(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    migrations: list[dict[str, str]],
+    seen: str | None,
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    path = tmp_path / "ledger" / "trades.db"
+    problems = run(capsys, {"ledger": {"path": str(path), "migrations": migrations}})["problems"]
+    found = [problem["seen"] for problem in problems if problem["where"] == "ledger_migrations"]
+    assert len(found) == (seen is not None)
+    assert all(seen in text for text in found if seen)
+    assert not path.parent.exists()
+
+
+def test_only_root_looks_at_the_ledger(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    ledger = {"path": "/var/lib/ballast/paper-main/ledger/trades.db", "migrations": []}
+    problems = run(capsys, {"ledger": ledger})["problems"]
+    assert [problem["where"] for problem in problems if problem["where"] == "ledger_migrations"] == []
