@@ -96,9 +96,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return found
 
     def ledger(self, values: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The ledger and the migrations it is to have, by the role's own expression; None without a ledger."""
-        stack = configuration.stack_with_ledger(values)
-        if stack is None:
+        """The ledger as its role wants it, by the role's own expressions; None where there will be none."""
+        if values.get("ledger_state") != "present":
             return None
         role = str(ROLES / "ledger")
         scope = {
@@ -110,8 +109,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         }
         templar = self._templar.copy_with_new_env(available_variables=scope)
         with suppress(AnsibleError):  # what the user wrote cannot be evaluated, which is reported already
-            migrations = templar.template(scope["__ledger_migrations"])
-            return {"path": f"/var/lib/ballast/{stack}/ledger/trades.db", "migrations": migrations}
+            wanted: dict[str, Any] = templar.template(scope["__ledger_wanted"])
+            return wanted
         return None
 
     def look_at_host(self, host: str, values: Mapping[str, Any], variables: dict[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,8 @@ ARCHITECTURE_NAMES: Mapping[str, str] = {"x86_64": "amd64", "aarch64": "arm64"}
 
 DOCKER_SOCKET = "run/docker.sock"
 DAEMON_SETTINGS = "etc/docker/daemon.json"
+DAEMON_PID = "run/docker.pid"
+DAEMON_ENABLED = "etc/systemd/system/multi-user.target.wants/docker.service"
 DOCKER_HOST_MANIFEST = "var/lib/ballast/host_tree/docker_host.json"
 DOCKER_TIMEOUT_SECONDS = 10.0
 COMPOSE_PLUGINS = (
@@ -155,14 +157,24 @@ def docker_get(root: Path, path: str) -> Any:
 
 
 def docker(root: Path) -> dict[str, Any]:
-    """Paths of the client and of the Compose plugin, version of the engine; an empty string for what is not there."""
+    """The engine and what it is driven with; an empty string for what is not there."""
     plugins = (path for path in COMPOSE_PLUGINS if os.access(root / path, os.X_OK))
     return {
         "client": shutil.which("docker") or "",
         "version": (docker_get(root, "/version") or {}).get("Version", ""),
+        "enabled": (root / DAEMON_ENABLED).exists(),
+        "outdated": modified(root / DAEMON_SETTINGS) > modified(root / DAEMON_PID) > 0,
         "compose": next((f"/{path}" for path in plugins), ""),
         "foreign_settings": foreign_settings(root),
     }
+
+
+def modified(path: Path) -> float:
+    """When a file was last written, in seconds since the epoch; 0 for one that is not there."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0
 
 
 def foreign_settings(root: Path) -> list[str]:

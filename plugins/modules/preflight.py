@@ -77,13 +77,25 @@ options:
         default: []
   ledger:
     description:
-      - The ledger, and the migrations that it is to have. Those that it does not have yet are tried on a copy.
-      - The stack's own when omitted. Not looked at by another user than root.
+      - The ledger as it is to be. Migrations that it does not have yet are tried on a copy.
+      - What the role C(ledger) wants when omitted. Not looked at by another user than root.
     type: dict
     suboptions:
       path:
         description: The database. It need not exist.
         type: path
+        required: true
+      owner:
+        description: Number of the user that it is to belong to.
+        type: int
+        required: true
+      group:
+        description: Number of the group that it is to belong to.
+        type: int
+        required: true
+      mode:
+        description: Its permissions as an octal number in quotes.
+        type: str
         required: true
       migrations:
         description: As O(ballast.trading.sqlite_migrate#module:migrations).
@@ -198,13 +210,16 @@ facts:
       sample: {"/opt": {"mount": "/", "total_bytes": 42949672960, "free_bytes": 21474836480}}
     docker:
       description:
-        - Paths of the client and of the Compose plugin, the version of the running engine,
-          and the names of those of its settings that this collection has not written.
-        - Empty strings for what is not there.
+        - Paths of the client and of the Compose plugin, and the version of the running engine; empty for what is not there.
+        - Whether systemd starts the engine at boot, and whether it is outdated, started before its settings were last
+          written.
+        - The names of those of its settings that this collection has not written.
       type: dict
       sample:
         client: /usr/bin/docker
         version: 26.1.5
+        enabled: true
+        outdated: false
         compose: /usr/libexec/docker/cli-plugins/docker-compose
         foreign_settings: []
     ports:
@@ -217,6 +232,10 @@ facts:
           pid: 812
           process: docker-proxy
           container: ballast-paper-main-gateway
+    ledger:
+      description: Whether the ledger is as it is to be. Not there when nobody asked or could look.
+      type: dict
+      sample: {"up_to_date": true}
     packages:
       description: Version of every installed Debian package.
       type: dict
@@ -230,7 +249,6 @@ ansible_facts:
 """
 
 import os
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -238,7 +256,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.host_facts import Problem, Requirements, WantedPort, gather, judge
-from ..module_utils.sqlite_migrate import MigrationError, load_migrations, migrate
+from ..module_utils.sqlite_migrate import MigrationError, Ownership, load_migrations, migrate
 
 ARGUMENT_SPEC = {
     "roles": {"type": "list", "elements": "str"},
@@ -260,6 +278,9 @@ ARGUMENT_SPEC = {
         "type": "dict",
         "options": {
             "path": {"type": "path", "required": True},
+            "owner": {"type": "int", "required": True},
+            "group": {"type": "int", "required": True},
+            "mode": {"type": "str", "required": True},
             "migrations": {
                 "type": "list",
                 "elements": "dict",
@@ -274,19 +295,17 @@ ARGUMENT_SPEC = {
 }
 
 
-def judge_ledger(ledger: dict[str, Any], scratch_directory: Path) -> Iterator[Problem]:
-    """Whether the ledger can be brought up to date, found out on a copy of it in ``scratch_directory``."""
+def look_at_ledger(ledger: dict[str, Any], scratch_directory: Path) -> bool:
+    """Whether the ledger is up to date; MigrationError when it cannot be brought there, found out on a copy."""
     path = Path(ledger["path"])
-    try:
-        migrations = load_migrations((entry["name"], entry["content"]) for entry in ledger["migrations"])
-        migrate(path, migrations, snapshot_directory=path.parent, check=True, scratch_directory=scratch_directory)
-    except MigrationError as error:
-        yield Problem(
-            where="ledger_migrations",
-            seen=str(error),
-            wanted=f"migrations that {path} can be brought up to date with",
-            fix="Correct the migration. One that was applied somewhere is never changed: add another.",
-        )
+    return not migrate(
+        path,
+        load_migrations((entry["name"], entry["content"]) for entry in ledger["migrations"]),
+        snapshot_directory=path.parent,
+        ownership=Ownership(ledger["owner"], ledger["group"], int(ledger["mode"], 8)),
+        check=True,
+        scratch_directory=scratch_directory,
+    ).changed
 
 
 def main() -> None:
@@ -301,8 +320,19 @@ def main() -> None:
     )
     facts = gather(requirements.paths)
     problems = judge(facts, requirements)
-    if wanted["ledger"] and os.geteuid() == 0:
-        problems += judge_ledger(wanted["ledger"], Path(module.tmpdir))
+    ledger = wanted["ledger"]
+    if ledger and os.geteuid() == 0:
+        try:
+            facts["ledger"] = {"up_to_date": look_at_ledger(ledger, Path(module.tmpdir))}
+        except MigrationError as error:
+            problems.append(
+                Problem(
+                    where="ledger_migrations",
+                    seen=str(error),
+                    wanted=f"migrations that {ledger['path']} can be brought up to date with",
+                    fix="Correct the migration. One that was applied somewhere is never changed: add another.",
+                )
+            )
     module.exit_json(changed=False, facts=facts, problems=[asdict(problem) for problem in problems])
 
 

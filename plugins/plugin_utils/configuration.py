@@ -609,11 +609,6 @@ def wanted_ports(values: Mapping[str, Any]) -> list[WantedPort]:
     return [WantedPort(port=values[name], variable=name, containers=containers) for name in names if name in values]
 
 
-def stack_with_ledger(values: Mapping[str, Any]) -> str | None:
-    """The stack whose ledger a deploy would bring up to date, or None."""
-    return values.get("ballast_stack") if values.get("ledger_state") == "present" else None
-
-
 def beyond_host(values: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[Problem]:
     """What the configuration asks of the host and the host cannot give; ``facts`` are empty when it did not answer."""
     if facts:

@@ -6,14 +6,17 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
+from ansible_collections.ballast.trading.plugins.module_utils.sqlite_migrate import Ownership, load_migrations, migrate
 from ansible_collections.ballast.trading.plugins.modules import preflight
 
+LEDGER = {"owner": os.geteuid(), "group": os.getegid(), "mode": "0640"}
 GOOD = {"name": "0001_initial.sql", "content": "CREATE TABLE orders (id INTEGER PRIMARY KEY);"}
 
 
@@ -66,8 +69,9 @@ def test_migrations_that_do_not_fit_the_ledger_are_a_problem(
 ) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
     path = tmp_path / "ledger" / "trades.db"
-    problems = run(capsys, {"ledger": {"path": str(path), "migrations": migrations}})["problems"]
-    found = [problem["seen"] for problem in problems if problem["where"] == "ledger_migrations"]
+    result = run(capsys, {"ledger": {**LEDGER, "path": str(path), "migrations": migrations}})
+    found = [problem["seen"] for problem in result["problems"] if problem["where"] == "ledger_migrations"]
+    assert result["facts"].get("ledger") == (None if seen else {"up_to_date": False})
     assert len(found) == (seen is not None)
     assert all(seen in text for text in found if seen)
     assert not path.parent.exists()
@@ -75,6 +79,19 @@ def test_migrations_that_do_not_fit_the_ledger_are_a_problem(
 
 def test_only_root_looks_at_the_ledger(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    ledger = {"path": "/var/lib/ballast/paper-main/ledger/trades.db", "migrations": []}
-    problems = run(capsys, {"ledger": ledger})["problems"]
-    assert [problem["where"] for problem in problems if problem["where"] == "ledger_migrations"] == []
+    result = run(capsys, {"ledger": {**LEDGER, "path": "/var/lib/ballast/trades.db", "migrations": []}})
+    assert [problem["where"] for problem in result["problems"] if problem["where"] == "ledger_migrations"] == []
+    assert "ledger" not in result["facts"]
+
+
+def test_a_ledger_is_up_to_date_when_it_has_every_migration_and_its_owner(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "trades.db"
+    migrations = load_migrations([(GOOD["name"], GOOD["content"])])
+    migrate(path, migrations, snapshot_directory=tmp_path, ownership=Ownership(os.geteuid(), os.getegid(), 0o640))
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    ledger = {**LEDGER, "path": str(path), "migrations": [GOOD]}
+    assert run(capsys, {"ledger": ledger})["facts"]["ledger"] == {"up_to_date": True}
+    path.chmod(0o644)
+    assert run(capsys, {"ledger": ledger})["facts"]["ledger"] == {"up_to_date": False}
