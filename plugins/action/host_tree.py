@@ -9,7 +9,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from ..module_utils.host_files import content_to_json, pack, path_matches
+from ..module_utils.host_files import content_to_json, pack, path_matches, request_digest
 from ..modules.host_tree import ARGUMENT_SPEC
 from ..plugin_utils.tree import render_trees
 
@@ -26,6 +26,8 @@ class ActionModule(ActionBase):  # type: ignore[misc] # ansible-core has no type
         arguments = self.validate_argument_spec(ARGUMENT_SPEC)[1]
         module_arguments = {name: value for name, value in arguments.items() if name not in _CONTROLLER_ONLY}
         module_arguments["payload"] = pack(self._files(arguments, task_vars or {}))
+        if self._lies_there(module_arguments, task_vars or {}):
+            return {"changed": False, "files": [], "directories": [], "changed_groups": []}
         result: dict[str, Any] = self._execute_module(
             module_name="ballast.trading.host_tree",
             module_args=module_arguments,
@@ -33,6 +35,15 @@ class ActionModule(ActionBase):  # type: ignore[misc] # ansible-core has no type
             wrap_async=self._task.async_val,
         )
         return result
+
+    def _lies_there(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> bool:
+        """Whether preflight saw, in this run, that the tree lies on the host exactly as it is wanted."""
+        # A registered variable: unlike a fact it is never of an earlier run.
+        seen = task_vars.get("preflight", {}).get("facts", {}).get("trees", {})
+        if arguments["state"] == "absent" or arguments["manifests"] != ARGUMENT_SPEC["manifests"]["default"]:
+            return False
+        wanted = request_digest(arguments["payload"], arguments["directories"])
+        return bool(seen.get(arguments["name"]) == wanted)
 
     def _files(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> list[dict[str, Any]]:
         """The files as the module wants them: path, content, owner, group, mode, secret."""

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from . import unix_http
+from .host_files import sealed_trees
 
 SUPPORTED_OS: Mapping[str, tuple[str, ...]] = {"debian": ("12", "13")}
 SUPPORTED_ARCHITECTURES = ("amd64", "arm64")
@@ -31,7 +32,8 @@ DOCKER_SOCKET = "run/docker.sock"
 DAEMON_SETTINGS = "etc/docker/daemon.json"
 DAEMON_PID = "run/docker.pid"
 DAEMON_ENABLED = "etc/systemd/system/multi-user.target.wants/docker.service"
-DOCKER_HOST_MANIFEST = "var/lib/ballast/host_tree/docker_host.json"
+MANIFESTS = "var/lib/ballast/host_tree"
+DOCKER_HOST_MANIFEST = f"{MANIFESTS}/docker_host.json"
 DOCKER_TIMEOUT_SECONDS = 10.0
 COMPOSE_PLUGINS = (
     "usr/local/lib/docker/cli-plugins/docker-compose",
@@ -93,6 +95,7 @@ def gather(paths: Sequence[str], root: Path = Path("/")) -> dict[str, Any]:
         "docker": docker(root),
         "ports": listening_ports(root),
         "packages": installed_packages(root),
+        "trees": sealed_trees(root / MANIFESTS),
     }
 
 

@@ -4,7 +4,8 @@
 """The files of a host: compare what is there with what is wanted, validate, write atomically, remove what is left over.
 
 `HostTree.plan` computes the whole difference and touches nothing; `HostTree.apply` carries it out. What a tree has put
-on the host stands in its manifest: files it no longer ships are removed, and two trees cannot claim one file.
+on the host stands in its manifest: files it no longer ships are removed, and two trees cannot claim one file. The
+manifest's seal tells later whether everything still lies there as it was put.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import tempfile
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Union
 
@@ -93,6 +94,15 @@ class Change:
     purge: bool = False
 
 
+@dataclass(frozen=True)
+class Seal:
+    """How a tree was left: the digest of what was asked for, every directory that matters to it, and its state."""
+
+    request: str
+    directories: list[str]
+    state: str
+
+
 @dataclass
 class Manifest:
     """What a tree has put on the host: files (path -> secret) and directories made by trees (path -> purge)."""
@@ -100,14 +110,17 @@ class Manifest:
     name: str
     files: dict[str, bool] = field(default_factory=dict)
     directories: dict[str, bool] = field(default_factory=dict)
+    seal: Seal | None = None
 
     def to_bytes(self) -> bytes:
-        document = {
+        document: dict[str, Any] = {
             "schema": MANIFEST_SCHEMA,
             "name": self.name,
             "files": {path: {"secret": secret} for path, secret in sorted(self.files.items())},
             "directories": {path: {"purge": purge} for path, purge in sorted(self.directories.items())},
         }
+        if self.seal:
+            document["seal"] = asdict(self.seal)
         return (json.dumps(document, indent=1) + "\n").encode()
 
 
@@ -116,7 +129,7 @@ class Plan:
     """The whole difference between host and wish, in the order it is carried out.
 
     `preparation` makes room and directories, `cleaning` removes what is left over. `before` and `after` are the
-    manifest as it is and as it will be; None stands for none at all.
+    manifest as it is and as it will be; None stands for none at all. `folders` are all directories that are needed.
     """
 
     preparation: list[Change]
@@ -124,6 +137,7 @@ class Plan:
     cleaning: list[Change]
     before: Manifest
     after: Manifest | None
+    folders: list[str]
 
     @property
     def changes(self) -> list[Change]:
@@ -270,11 +284,38 @@ def read_manifest(path: Path) -> Manifest:
             document["name"],
             {file: entry["secret"] for file, entry in document["files"].items()},
             {directory: entry["purge"] for directory, entry in document["directories"].items()},
+            Seal(**document["seal"]) if "seal" in document else None,
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"
         advice = "restore it, or delete it and remove by hand the files it stood for"
         raise HostFilesError([f"manifest {path} cannot be understood ({reason}): {advice}"]) from error
+
+
+def request_digest(payload: str, directories: list[dict[str, Any]]) -> str:
+    """What stands for all that a task asks for: its packed files and its directories, as this schema reads them."""
+    return sha256(json.dumps([MANIFEST_SCHEMA, payload, directories], sort_keys=True).encode())
+
+
+def _state(files: Iterable[str], directories: Iterable[str]) -> str:
+    """A digest of what lies at the paths: kinds, owners, modes, and the content of files."""
+    seen = [look(path) for path in sorted(files)] + [
+        look(path, follow=True, read=False) for path in sorted(directories)
+    ]
+    return sha256(
+        json.dumps([(each.kind, each.owner, each.group, each.mode, sha256(each.content)) for each in seen]).encode()
+    )
+
+
+def sealed_trees(manifests: Path) -> dict[str, str]:
+    """The digest of what was last asked for, by name, of every tree that lies on the host exactly as it was put."""
+    found = {}
+    for path in manifests.glob("*.json"):
+        with contextlib.suppress(HostFilesError, OSError):  # for the task that wants this tree to report
+            manifest = read_manifest(path)
+            if manifest.seal and manifest.seal.state == _state(manifest.files, manifest.seal.directories):
+                found[manifest.name] = manifest.seal.request
+    return found
 
 
 @contextlib.contextmanager
@@ -358,12 +399,18 @@ class HostTree:
         in_the_way = [change for change in removals if change.path in parents or change.path in explicit]
         rest = [change for change in removals if change not in in_the_way]
         return Plan(
-            [*in_the_way, *folder_changes], file_changes, [*rest, *emptied], before, after if keep_manifest else None
+            [*in_the_way, *folder_changes],
+            file_changes,
+            [*rest, *emptied],
+            before,
+            after if keep_manifest else None,
+            [folder.path for folder in folders],
         )
 
-    def apply(self, plan: Plan) -> None:
+    def apply(self, plan: Plan, request: str | None = None) -> None:
         """Carry out a plan. When OSError ends it half way, `done` tells what has been done and `at` where it stopped.
 
+        With `request`, the digest of what was asked for, the tree is sealed.
         All new content lies beside its destination before the first file is replaced: a full disk changes no file.
         """
         self.at = str(self.manifest_path)
@@ -389,7 +436,7 @@ class HostTree:
             for temporary in self._staged.values():
                 temporary.unlink(missing_ok=True)
         self.at = str(self.manifest_path)
-        self._settle(plan)
+        self._settle(plan, request)
 
     def _carry_out(self, changes: list[Change]) -> None:
         for change in changes:
@@ -420,11 +467,13 @@ class HostTree:
             os.chown(path, _number(wanted.owner), _number(wanted.group))
             path.chmod(wanted.mode)
 
-    def _settle(self, plan: Plan) -> None:
+    def _settle(self, plan: Plan, request: str | None) -> None:
         """Write the manifest that is true now, or remove it together with the folder of the last one."""
         if plan.after:
-            if not self.manifest_path.exists() or self.manifest_path.read_bytes() != plan.after.to_bytes():
-                self._write(plan.after)
+            seal = Seal(request, plan.folders, _state(plan.after.files, plan.folders)) if request else None
+            after = replace(plan.after, seal=seal)
+            if not self.manifest_path.exists() or self.manifest_path.read_bytes() != after.to_bytes():
+                self._write(after)
             return
         self.manifest_path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # other trees still have theirs

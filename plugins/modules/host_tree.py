@@ -34,6 +34,9 @@ notes:
     when it is a secret, otherwise V(0644). O(attributes) and O(files) say otherwise.
   - Missing parent directories are created with mode V(0755). Existing ones are not touched unless
     O(directories) lists them.
+  - "When the role C(preflight) has looked at the host earlier in the same run, and found the tree exactly as this task
+    wants it, the host is not asked again. A run that removes a tree and puts it back needs preflight in between. Trees
+    with secrets are always looked at: what stands for their content would be a clue to it."
   - Files changed by hand are overwritten, as are symbolic links in the place of a file. A directory that is not
     empty is never replaced by a file.
 options:
@@ -429,17 +432,24 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         for note in verdict.unavailable:
             module.warn(note)
         if not module.check_mode:
-            apply(module, tree, plan)
+            apply(module, tree, plan, None if any(file.secret for file in files) else request_of(parameters))
     result = report(plan.changes, parameters["groups"])
     if module._diff:
         result["diff"] = host_files.differences(plan.changes)
     return result
 
 
-def apply(module: AnsibleModule, tree: host_files.HostTree, plan: host_files.Plan) -> None:
+def request_of(parameters: dict[str, Any]) -> str | None:
+    """What the tree is sealed with; None when it is to be removed."""
+    if parameters["state"] == "absent":
+        return None
+    return host_files.request_digest(parameters["payload"], parameters["directories"])
+
+
+def apply(module: AnsibleModule, tree: host_files.HostTree, plan: host_files.Plan, request: str | None) -> None:
     """Carry out the plan. If that fails half way, the task ends with exactly what has been done."""
     try:
-        tree.apply(plan)
+        tree.apply(plan, request)
     except OSError as error:
         done = [f"{change.action} {change.path}" for change in tree.done] or ["nothing"]
         outcome = f"stopped at {tree.at} by {error.strerror}; mend that and run it again. Done so far:"

@@ -210,7 +210,7 @@ facts:
       sample: {"/opt": {"mount": "/", "total_bytes": 42949672960, "free_bytes": 21474836480}}
     docker:
       description:
-        - Paths of the client and of the Compose plugin, and the version of the running engine; empty for what is not there.
+        - Paths of client and Compose plugin, and the version of the running engine; empty where there is none.
         - Whether systemd starts the engine at boot, and whether it is outdated, started before its settings were last
           written.
         - The names of those of its settings that this collection has not written.
@@ -240,6 +240,12 @@ facts:
       description: Version of every installed Debian package.
       type: dict
       sample: {"docker.io": "26.1.5+dfsg1-9+b4"}
+    trees:
+      description:
+        - The trees of M(ballast.trading.host_tree) that lie on the host exactly as they were put there, each with what
+          stands for the request.
+      type: dict
+      sample: {"docker_host": "5f70bf18a0860070..."}
 ansible_facts:
   description:
     - The distribution and the installed packages, under the names that M(ansible.builtin.setup) and

@@ -48,6 +48,18 @@ def test_a_role_alone_has_nothing_to_do_where_it_was_applied(role: str, play: Pl
     assert done.changed == []
 
 
+def test_what_was_changed_by_hand_is_put_right(host: Host, play: Play) -> None:
+    unit, description = MADE["systemd_units"][0], MADE["trading_engine"][0]
+    before = [host.file(path).content for path in (unit, description)]
+    host.check_output(f"echo '# by hand' >> {unit} && chmod 0666 {description}")
+    done = play("deploy")
+    assert done.status == 0, done.output
+    assert len(done.changed) == 3, done.changed  # both trees, and systemd reads its units
+    assert [host.file(path).content for path in (unit, description)] == before
+    assert host.file(description).mode == 0o644
+    assert play("deploy").changed == []
+
+
 @pytest.mark.parametrize("role", reversed(MADE))
 def test_a_role_that_is_switched_off_takes_with_it_what_it_made_and_nothing_else(
     role: str, host: Host, play: Play

@@ -14,6 +14,10 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.ballast.trading.plugins.module_utils import host_files
+from ansible_collections.ballast.trading.plugins.modules.host_tree import ARGUMENT_SPEC
+
+DEFAULT_MANIFESTS = ARGUMENT_SPEC["manifests"]["default"]
 COLLECTIONS = Path(__file__).parents[4] / "collections"
 FILES = {
     "tasks/main.yml": """
@@ -214,3 +218,27 @@ def test_what_is_wrong_is_told_before_the_host_is_touched(role: Role) -> None:
         f"{role.root}/bin/run.sh cannot be checked: 'no-such-checker' (of 'no-such-checker %s') is not installed"
     ]
     assert list(role.root.iterdir()) == []
+
+
+def test_a_tree_that_preflight_saw_as_it_is_wanted_is_not_looked_at_again(role: Role) -> None:
+    path = f"{role.root}/a.conf"
+    options = {"trees": [], "files": [{"path": path, "content": "a"}], "manifests": DEFAULT_MANIFESTS}
+    rendered = {"path": path, "content": {"text": "a"}, "owner": None, "group": None, "mode": "0644", "secret": False}
+    seen = {"demo": host_files.request_digest(host_files.pack([rendered]), [])}
+    preflight = {"facts": {"trees": seen}}
+    other_folder = {**options, "manifests": f"{role.root}/manifests"}
+    results = role.play(
+        {
+            "unknown": {"options": options, "check": True},
+            "seen": {"options": options, "check": True, "preflight": preflight},
+            "another name": {"options": {**options, "name": "other"}, "check": True, "preflight": preflight},
+            "another content": {
+                "options": {**options, "files": [{"path": path, "content": "b"}]},
+                "check": True,
+                "preflight": preflight,
+            },
+            "another folder of manifests": {"options": other_folder, "check": True, "preflight": preflight},
+        }
+    )
+    assert [step for step, result in results.items() if not result["changed"]] == ["seen"]
+    assert results["seen"]["changed_groups"] == []

@@ -10,7 +10,7 @@ import os
 import socket
 import stat
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -52,12 +52,13 @@ def put(
     *,
     name: str = "a",
     absent: bool = False,
+    request: str | None = None,
 ) -> list[tuple[str, str]]:
     """Bring a tree onto the host. What was done: action and path relative to the host's root."""
     host_tree = tree(root, name)
     with host_files.locked(host_tree.manifests):
         plan = host_tree.plan(files, directories, keep_manifest=not absent)
-        host_tree.apply(plan)
+        host_tree.apply(plan, request)
     return steps(plan, root)
 
 
@@ -402,6 +403,70 @@ def test_a_run_waits_for_the_lock_even_when_the_other_one_takes_the_folder_away(
     thread.join(10)
     assert entered.is_set()
     assert folder.is_dir()
+
+
+def sealed(root: Path) -> dict[str, str]:
+    return host_files.sealed_trees(root.parent / "manifests")
+
+
+BY_HAND = {
+    "the content of a file": lambda root: (root / "etc/a.conf").write_text("old\n"),
+    "the mode of a file": lambda root: (root / "etc/a.conf").chmod(0o600),
+    "a file that is gone": lambda root: (root / "etc/a.conf").unlink(),
+    "the mode of a directory": lambda root: (root / "data").chmod(0o777),
+    "a directory that is gone": lambda root: (root / "data").rmdir(),
+}
+
+
+@pytest.mark.parametrize("change", BY_HAND.values(), ids=BY_HAND)
+def test_a_seal_holds_until_anything_is_changed_by_hand(root: Path, change: Callable[[Path], object]) -> None:
+    wanted = ([file(root / "etc/a.conf")], [directory(root / "data", 0o700)])
+    put(root, *wanted, request="first")
+    put(root, [file(root / "b.conf")], name="b")
+    assert sealed(root) == {"a": "first"}
+    manifest = (root.parent / "manifests/a.json").read_bytes()
+    put(root, *wanted, request="first")
+    assert (root.parent / "manifests/a.json").read_bytes() == manifest
+
+    change(root)
+    assert sealed(root) == {}
+    put(root, *wanted, request="second")
+    assert sealed(root) == {"a": "second"}
+    put(root, absent=True)
+    assert sealed(root) == {}
+
+
+def test_a_directory_that_was_there_before_is_under_the_seal_as_well(root: Path) -> None:
+    (root / "log").mkdir(mode=0o755)
+    put(root, [], [directory(root / "log", 0o750)], request="r")
+    assert sealed(root) == {"a": "r"}
+    (root / "log").chmod(0o755)
+    assert sealed(root) == {}
+
+
+def test_a_run_that_is_killed_leaves_no_seal(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(root, [file(root / "a.conf")], request="old")
+
+    def killed(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(HostTree, "_settle", killed)
+    with pytest.raises(KeyboardInterrupt):
+        put(root, [file(root / "a.conf", b"newer\n")], request="new")
+    assert sealed(root) == {}
+
+
+def test_a_damaged_manifest_is_no_seal(root: Path) -> None:
+    put(root, [file(root / "a.conf")], request="r")
+    (root.parent / "manifests/a.json").write_text(
+        '{"schema": 1, "name": "a", "files": {}, "directories": {}, "seal": {}}'
+    )
+    assert sealed(root) == {}
+
+
+def test_what_stands_for_a_request_differs_when_anything_does() -> None:
+    requests = [("p", []), ("q", []), ("p", [{"path": "/a", "mode": "0755"}]), ("p", [{"path": "/a", "mode": "0700"}])]
+    assert len({host_files.request_digest(*request) for request in requests}) == len(requests)
 
 
 def difference(root: Path, *files: File) -> list[dict[str, str]]:

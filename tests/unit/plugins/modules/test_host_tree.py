@@ -213,3 +213,16 @@ def test_a_secret_is_in_no_part_of_the_result(host: Host) -> None:
     result = host.run(file("/pw", "hunter2", secret=True), _ansible_diff=True)
     assert "hunter2" not in json.dumps(result)
     assert result["invocation"]["module_args"]["payload"] == "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+
+
+def test_a_tree_is_sealed_unless_it_holds_a_secret_or_is_only_predicted(host: Host) -> None:
+    def sealed() -> set[str]:
+        return set(host_files.sealed_trees(host.manifests))
+
+    host.run(file("/etc/x"), _ansible_check_mode=True)
+    assert sealed() == set()
+    host.run(file("/etc/x"), directories=[{"path": f"{host.root}/etc", "mode": "0700"}])
+    host.run(file("/etc/password", secret=True), name="b")
+    assert sealed() == {"a"}
+    host.run(file("/etc/x", secret=True), directories=[{"path": f"{host.root}/etc", "mode": "0700"}])
+    assert sealed() == set()
