@@ -54,6 +54,12 @@ options:
       - Number of releases to keep. Older ones are removed after a successful activation.
       - The default is what the stack's description on the host says.
     type: int
+  secrets_changed:
+    description:
+      - Whether an earlier task of the run changed a secret of the gateway, or would have in check mode.
+      - Only check mode must be told, to predict the restart. Otherwise it shows in the files.
+    type: bool
+    default: false
   payload:
     description: The rendered trees. Set by the action plugin, never by hand.
     type: str
@@ -212,7 +218,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
     keep = module.params["keep"] or stack.releases_keep
     if release is None or module.check_mode:
         # A release that is not on the host yet cannot be running.
-        runs = release is not None and activator.is_running(release)
+        runs = release is not None and activator.is_running(release) and not module.params["secrets_changed"]
         result["changed"] = not runs or bool(activator.store.superfluous(keep))
         return result
 
@@ -237,6 +243,7 @@ def main() -> None:
             "trees": {"type": "list", "elements": "path"},
             "release": {"type": "str"},
             "keep": {"type": "int"},
+            "secrets_changed": {"type": "bool", "default": False, "no_log": False},
             "payload": {"type": "str", "no_log": True},
         },
         mutually_exclusive=[("trees", "release")],

@@ -71,8 +71,10 @@ def test_the_real_gateway_is_described_as_its_image_wants_it(play: Play) -> None
 def test_a_new_password_reaches_the_gateway(host: Host, play: Play, status: Callable[[], dict[str, Any]]) -> None:
     started = "docker inspect --format '{{.State.StartedAt}}' ballast-paper-main-gateway"
     before, release = host.check_output(started), status()["release"]
+    predicted = play("deploy", "--check", vault_ib_gateway_password=f"{PASSWORD}-3")
     done = play("deploy", vault_ib_gateway_password=f"{PASSWORD}-3")
     assert done.status == 0, done.output
+    assert predicted.changed == done.changed
     assert host.file("/etc/ballast/paper-main/secrets/gateway/tws_password").content_string == f"{PASSWORD}-3"
     assert host.check_output(started) > before
     assert status()["release"] == release

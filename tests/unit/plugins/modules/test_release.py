@@ -200,6 +200,12 @@ def test_check_mode_sees_that_what_should_run_does_not(host: FakeHost, call: Cal
     assert call(release, check=True, **trees())["changed"] is True
 
 
+def test_check_mode_predicts_the_restart_for_a_secret_that_it_did_not_write(call: Call) -> None:
+    call(release, **trees())
+    assert call(release, check=True, **trees(), secrets_changed=True)["changed"] is True
+    assert call(release, **trees(), secrets_changed=True)["changed"] is False
+
+
 def test_check_mode_refuses_what_a_run_would_refuse(call: Call) -> None:
     answer = call(release, check=True, release="20200101T000000Z-00000000")
     assert answer["msg"] == (
