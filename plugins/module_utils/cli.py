@@ -80,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     backup = verbs.add_parser("backup", help="take a verified snapshot of a stack's ledger")
     backup.add_argument("stack")
     backup.add_argument(
-        "--keep-days", type=_days, required=True, help="remove older snapshots, but never the newest good one"
+        "--keep-days", type=_days, required=True, help="remove older snapshots, but never the seven newest good ones"
     )
     backup.set_defaults(verb=_backup)
 
@@ -101,12 +101,20 @@ def _days(text: str) -> int:
 def _status(options: argparse.Namespace) -> int:
     from .status import stack_status, status_table
 
-    documents = [stack_status(load_stack(name)) for name in ([options.stack] if options.stack else stack_names())]
+    documents, unknown = [], False
+    for name in [options.stack] if options.stack else stack_names():
+        try:
+            documents.append(stack_status(load_stack(name)))
+        except StackError as error:  # noqa: PERF203 - one that is damaged must not hide the others
+            if options.stack:
+                raise
+            unknown = True
+            _complain(f"ballast: {error}")
     if options.json:
         _say(json.dumps(documents, indent=2))
-    else:
+    elif documents or not unknown:
         _say(status_table(documents) or "no stack is deployed on this host")
-    return 0 if all(document["healthy"] for document in documents) else EXIT_FAILED
+    return 0 if all(document["healthy"] for document in documents) and not unknown else EXIT_FAILED
 
 
 def _releases(options: argparse.Namespace) -> int:

@@ -44,6 +44,7 @@ _NAME = re.compile(r"(?P<version>\d{4})_[a-z0-9][a-z0-9_]*\.sql")
 _BLANK = re.compile(r"(?:[\s\ufeff]|--[^\n]*|/\*.*?(?:\*/|\Z))*", re.DOTALL)
 _OURS = ("BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE", "ATTACH", "DETACH", "VACUUM")
 _STATEMENT_SHOWN = 200
+WAL = "wal"
 
 
 class MigrationError(Exception):
@@ -95,11 +96,12 @@ class MigrationResult:
     applied: list[str] = field(default_factory=list)
     created: bool = False
     ownership_changed: list[str] = field(default_factory=list)
+    journal_mode_before: str = WAL
     snapshot: str | None = None
 
     @property
     def changed(self) -> bool:
-        return bool(self.applied or self.ownership_changed)
+        return bool(self.applied or self.ownership_changed or self.journal_mode_before != WAL)
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,7 @@ class _State:
     """What a database says of itself; `tables` are those that hold data, without `schema_migrations`."""
 
     exists: bool = False
+    journal_mode: str = WAL
     user_version: int = 0
     tables: list[str] = field(default_factory=list)
     applied: dict[int, _Applied] = field(default_factory=dict)
@@ -204,7 +207,7 @@ def migrate(
     scratch_directory: Path | None = None,
     timeout: float = 10.0,
 ) -> MigrationResult:
-    """Applies the migrations that the database `path` does not have yet, and creates it (WAL) when it is missing.
+    """Applies the migrations that the database `path` does not have yet; creates it when it is missing, in WAL mode.
 
     With `check` nothing is changed, but the pending migrations are still tried on a scratch copy (in
     `scratch_directory`, default: the system's). A database with tables is snapshotted to `snapshot_directory` first.
@@ -222,6 +225,7 @@ def migrate(
             applied=[migration.name for migration in pending],
             created=not state.exists,
             ownership_changed=_wrongly_owned(path, ownership),
+            journal_mode_before=state.journal_mode if state.tables else WAL,
         )
         if pending:
             _rehearse(path, state, pending, scratch_directory, timeout)
@@ -229,6 +233,10 @@ def migrate(
             return result
         for wrong in result.ownership_changed:
             _own(wrong, ownership)
+        if result.journal_mode_before != WAL:
+            # A snapshot that was put back is not: every reader would then keep the writer waiting.
+            with _writable(path, timeout) as connection:
+                _switch_to_wal(connection, path)
         if pending and state.tables:
             result.snapshot = _snapshot(path, snapshot_directory, state, stack, timeout)
         if pending:
@@ -258,7 +266,7 @@ def _read_state(path: Path, timeout: float) -> _State:
             tables.remove(TABLE)
             query = f"SELECT version, name, checksum, applied_at FROM {TABLE} ORDER BY version"  # noqa: S608 - ours
             applied = {version: _Applied(*row) for version, *row in connection.execute(query)}
-        return _State(True, pragma(connection, "user_version"), tables, applied)
+        return _State(True, pragma(connection, "journal_mode"), pragma(connection, "user_version"), tables, applied)
 
 
 def _pending(path: Path, state: _State, migrations: Sequence[Migration]) -> list[Migration]:
@@ -336,9 +344,7 @@ def _apply_all(
             _create(path, ownership)
         with _writable(path, timeout) as connection:
             if not state.tables:
-                mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
-                if mode != "wal":
-                    raise MigrationError(f"{path} cannot be in WAL mode, only {mode}: is it on a network file system?")
+                _switch_to_wal(connection, path)
             for migration in pending:
                 _apply(connection, migration)
                 applied.append(migration.name)
@@ -347,6 +353,12 @@ def _apply_all(
         failure = MigrationError(f"{error}; {done}" + (f"; snapshot: {snapshot_path}" if snapshot_path else ""))
         failure.applied, failure.snapshot = applied, snapshot_path
         raise failure from error
+
+
+def _switch_to_wal(connection: sqlite3.Connection, path: Path) -> None:
+    mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+    if mode != WAL:
+        raise MigrationError(f"{path} cannot be in WAL mode, only {mode}: is it on a network file system?")
 
 
 def _apply(connection: sqlite3.Connection, migration: Migration) -> None:

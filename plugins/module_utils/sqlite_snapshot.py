@@ -46,6 +46,8 @@ from .sqlite_verify import (
     table_names,
 )
 
+# Whatever their age: a clock that is ahead makes all that is there look old.
+ALWAYS_KEPT = 7
 MANIFEST_SUFFIX = ".manifest.json"
 _PARTIAL = ".partial-"
 _ARTEFACT = re.compile(r"(?P<time>\d{8}T\d{6}\.\d{3})Z-.+\.db(\.zst)?")
@@ -94,8 +96,8 @@ def snapshot(
     The copy is one moment of the database, made while others write. It is published only after it proved to be whole
     (structure, foreign keys), to hold the rows and the schema that the source had in that very moment, and, with
     `compress` (zstd), to decompress to the same bytes. Everything is synced before the manifest appears. Snapshots
-    older than `keep_days` days are removed, but never the newest good one; None removes none. `timeout` is the wait for
-    a lock of the database in seconds. Only one run per directory at a time. Raises SnapshotError.
+    older than `keep_days` days are removed, but never the ALWAYS_KEPT newest good ones; None removes none. `timeout` is
+    the wait for a lock of the database in seconds. Only one run per directory at a time. Raises SnapshotError.
     """
     moment = now or datetime.now(timezone.utc)
     if not _NAME.fullmatch(name):
@@ -267,10 +269,10 @@ def _sweep(directory: Path) -> None:
 
 
 def _prune(directory: Path, oldest: datetime) -> list[str]:
-    """Removes snapshots made before `oldest`, but not the newest good one; manifests first: none may stand alone."""
+    """Removes snapshots made before `oldest`, but not the newest good ones; manifests first: none may stand alone."""
     snapshots = list_snapshots(directory)
-    kept = next((one.path for one in snapshots if one.problem is None), None)
-    expired = [one.path for one in snapshots if one.created_at < oldest and one.path != kept]
+    kept = [one.path for one in snapshots if one.problem is None][:ALWAYS_KEPT]
+    expired = [one.path for one in snapshots if one.created_at < oldest and one.path not in kept]
     # A run killed just before its manifest leaves an artefact without one: whole, never counted, removed in its time.
     for path in directory.glob("[!.]*"):
         created = _time_of(path)

@@ -40,7 +40,8 @@ attributes:
 options:
   path:
     description:
-      - The database file. A new one is created in WAL mode. Its directory must exist.
+      - The database file. One that does not exist is created, and one that is not in WAL mode is switched to it. Its
+        directory must exist.
     type: path
     required: true
   migrations:
@@ -167,6 +168,11 @@ snapshot:
   returned: when a snapshot was taken
   type: str
   sample: /var/backups/ballast/paper-main/20261122T204501.123Z-trades-before-0002.db.zst
+journal_mode_before:
+  description: The journal mode that the database had. It is always C(wal) afterwards.
+  returned: success
+  type: str
+  sample: wal
 ownership_changed:
   description: The files whose owner, group or mode was, or would be, corrected.
   returned: success
@@ -196,6 +202,7 @@ from typing import Any, Callable
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.ballast.trading.plugins.module_utils.sqlite_migrate import (
+    WAL,
     MigrationError,
     MigrationResult,
     Ownership,
@@ -235,6 +242,8 @@ def diff_of(result: MigrationResult) -> dict[str, Any]:
         "schema_version": result.version_after,
         "migrations": [*result.names_before, *result.applied],
     }
+    if result.journal_mode_before != WAL:
+        before["journal_mode"], after["journal_mode"] = result.journal_mode_before, WAL
     if result.ownership_changed:
         before["wrong_ownership"], after["wrong_ownership"] = result.ownership_changed, []
     return {"before": before, "after": after}
@@ -294,6 +303,7 @@ def main() -> None:
         created=result.created,
         schema_version=result.version_after,
         schema_version_before=result.version_before,
+        journal_mode_before=result.journal_mode_before,
         ownership_changed=result.ownership_changed,
         sqlite_version=sqlite3.sqlite_version,
         wal_reset_bug=has_wal_reset_bug(sqlite3.sqlite_version_info),

@@ -186,6 +186,7 @@ def examine(specifications: Mapping[str, Options], roles: Collection[str], input
     faulty = {variable_of(problem) for problem in problems}
     for rule in RULES:
         problems += rule(values)
+    problems += confirmed_in_passing(values, inputs.sources)
     problems += placeholder_secrets(specifications, values, faulty)
     return Report([finish(problem, inputs.sources, secrets) for problem in problems], values)
 
@@ -429,6 +430,18 @@ def live_confirmed(values: Mapping[str, Any]) -> Iterator[Problem]:
             wanted=f"{stack}, because ballast_environment is live",
             fix=f"If you mean the live account {values.get('ballast_account', '')}, "
             f"re-run with -e ballast_confirm_live={stack}",
+        )
+
+
+def confirmed_in_passing(values: Mapping[str, Any], sources: Mapping[str, str]) -> Iterator[Problem]:
+    """A confirmation that stands in a file confirms every deploy to come."""
+    source, stack = sources.get("ballast_confirm_live"), values.get("ballast_stack")
+    if values.get("ballast_environment") == "live" and source and values.get("ballast_confirm_live") == stack:
+        yield Problem(
+            where="ballast_confirm_live",
+            seen=f"{describe(stack)}, in a file",
+            wanted="the name of the stack on the command line, each time",
+            fix=f"Remove it there, and re-run with -e ballast_confirm_live={stack}",
         )
 
 

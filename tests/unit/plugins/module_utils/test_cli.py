@@ -222,6 +222,15 @@ def test_status_tells_of_every_stack_and_fails_when_one_is_not_healthy(
     assert output.splitlines()[0].split()[1::3] == ["dev-main", "paper"]
 
 
+def test_a_damaged_stack_does_not_hide_the_others(host: FakeHost, ballast: Ballast, tmp_path: Path) -> None:
+    (tmp_path / "etc/ballast/broken").mkdir()
+    (tmp_path / "etc/ballast/broken/stack.json").write_text("{")
+    exit_status, output, complaint = ballast("status")
+    assert exit_status == 1
+    assert "dev-main" in output
+    assert "etc/ballast/broken/stack.json is damaged" in complaint
+
+
 def test_status_is_to_be_had_for_programs(host: FakeHost, ballast: Ballast) -> None:
     Activator(host.stack).activate(host.stage())
     status_code, output, _none = ballast("status", "--json")

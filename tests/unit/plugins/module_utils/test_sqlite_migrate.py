@@ -645,3 +645,19 @@ def test_an_owner_alone_leaves_group_and_mode(database: Path) -> None:
     run(database, FIRST)
     run(database, FIRST, ownership=Ownership(uid=ENGINE))
     assert owners(database) == {"trades.db": (ENGINE, 0, 0o600)}
+
+
+@pytest.mark.parametrize("check", [True, False], ids=["check", "apply"])
+def test_a_database_that_was_put_back_from_a_snapshot_is_in_wal_mode_again(database: Path, check: bool) -> None:
+    def mode() -> str:
+        with sqlite3.connect(database) as connection:
+            return str(connection.execute("PRAGMA journal_mode").fetchone()[0])
+
+    run(database, FIRST)
+    with sqlite3.connect(database) as connection:
+        connection.execute("PRAGMA journal_mode=DELETE")
+    result = run(database, FIRST, check=check)
+    assert (result.changed, result.applied, result.journal_mode_before) == (True, [], "delete")
+    assert mode() == ("delete" if check else "wal")
+    assert run(database, FIRST).changed is check
+    assert mode() == "wal"

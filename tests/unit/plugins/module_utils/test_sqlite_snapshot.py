@@ -173,6 +173,12 @@ def test_snapshots_are_listed_newest_first_with_what_is_wrong_with_them(ledger: 
     ]  # fmt: skip
 
 
+@pytest.fixture
+def only_the_newest_is_always_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_snapshot, "ALWAYS_KEPT", 1)
+
+
+@pytest.mark.usefixtures("only_the_newest_is_always_kept")
 def test_snapshots_older_than_the_retention_are_removed(ledger: Path, backups: Path) -> None:
     days = {days: snapshot(ledger, backups, now=NOW - timedelta(days=days)).path.name for days in (40, 31, 29, 1)}
     taken = snapshot(ledger, backups, keep_days=30, now=NOW)
@@ -187,6 +193,13 @@ def test_without_a_retention_nothing_is_removed(ledger: Path, backups: Path) -> 
     assert len(list_snapshots(backups)) == 2
 
 
+def test_a_clock_that_is_ahead_leaves_a_week_of_snapshots(ledger: Path, backups: Path) -> None:
+    days = [snapshot(ledger, backups, now=NOW - timedelta(days=days)).path for days in range(9)]
+    ahead = snapshot(ledger, backups, keep_days=30, now=NOW + timedelta(days=365))
+    assert [one.path for one in list_snapshots(backups)] == [ahead.path, *days[:6]]
+
+
+@pytest.mark.usefixtures("only_the_newest_is_always_kept")
 def test_the_newest_good_snapshot_is_kept_whatever_its_age(ledger: Path, backups: Path) -> None:
     """A clock that was years behind and jumps forward must not leave us with nothing."""
     old = snapshot(ledger, backups, now=NOW - timedelta(days=400))
@@ -195,6 +208,7 @@ def test_the_newest_good_snapshot_is_kept_whatever_its_age(ledger: Path, backups
     assert [one.path for one in list_snapshots(backups)] == [old.path]
 
 
+@pytest.mark.usefixtures("only_the_newest_is_always_kept")
 def test_a_damaged_snapshot_does_not_count_as_the_newest_good_one(ledger: Path, backups: Path) -> None:
     good = snapshot(ledger, backups, now=NOW - timedelta(days=500))
     damaged = snapshot(ledger, backups, now=NOW - timedelta(days=400))
@@ -212,6 +226,7 @@ def test_an_artefact_without_manifest_is_removed_in_its_time_and_strangers_never
     assert names(backups) == sorted([*strangers, taken.path.name, taken.manifest_path.name])
 
 
+@pytest.mark.usefixtures("only_the_newest_is_always_kept")
 def test_a_snapshot_that_was_made_is_named_when_older_ones_cannot_be_removed(
     ledger: Path, backups: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

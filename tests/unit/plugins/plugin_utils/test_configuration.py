@@ -667,3 +667,17 @@ def test_every_rule_speaks_of_variables_that_a_role_has() -> None:
         *owners,
     }
     assert named - known == set()
+
+
+def test_a_confirmation_that_stands_in_a_file_is_none() -> None:
+    source = "inventories/live/group_vars/trading_hosts/main.yml:5"
+    assert problems_of(LIVE, sources={"ballast_confirm_live": source}) == [
+        Problem(
+            where="ballast_confirm_live",
+            source=source,
+            seen="'live-main', in a file",
+            wanted="the name of the stack on the command line, each time",
+            fix="Remove it there, and re-run with -e ballast_confirm_live=live-main",
+        )
+    ]
+    assert problems_of(PAPER, sources={"ballast_confirm_live": source}) == []
