@@ -110,6 +110,7 @@ def measure_deploys(runs: int) -> list[Figure]:
         nothing.append(play(deploy))
         empty = play("tests/bench/ping.yml", pings=0)
         pings.append((play("tests/bench/ping.yml", pings=PINGS) - empty) / PINGS)
+    loud = output_of("ansible-playbook", deploy, "-i", str(INVENTORY), "-vvv")
     changed = [play(deploy, trading_engine_config=configuration(number)) for number in range(1, runs + 1)]
     back = [play(rollback) for _ in range(runs)]
     for _ in range(runs):
@@ -127,6 +128,7 @@ def measure_deploys(runs: int) -> list[Figure]:
             "x",
             [whole / ping for whole, ping in zip(nothing, pings, strict=True)],
         ),
+        Figure("deploy, nothing to do, round trips to the host", "", [loud.count("SSH: EXEC")]),
         Figure("deploy, new configuration", "s", changed),
         Figure("rollback", "s", back),
         Figure("no engine trades during a rollback", "s", gaps),
@@ -157,8 +159,10 @@ def measure_footprint() -> list[Figure]:
         process = on_host(f'docker inspect --format "{{{{.State.Pid}}}}" {container}').strip()
         figures.append(Figure(f"memory of {service}", "MB", [resident(process)]))
     for unit in (f"ballast-gateway@{STACK}", f"ballast-engine@{STACK}-{slot}"):
-        process = on_host(f"systemctl show --property=MainPID --value {unit}").strip()
-        figures.append(Figure(f"memory of {unit}", "MB", [resident(process)]))
+        main = on_host(f"systemctl show --property=MainPID --value {unit}").strip()
+        for line in on_host(f"ps -o pid=,comm= --pid {main} --ppid {main}").splitlines():
+            process, command = line.split()
+            figures.append(Figure(f"memory of {unit}, {command}", "MB", [resident(process)]))
     return figures
 
 
