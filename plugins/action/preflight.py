@@ -96,8 +96,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return found
 
     def ledger(self, values: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The ledger as its role wants it, by the role's own expressions; None where there will be none."""
-        if values.get("ledger_state") != "present":
+        """The ledger as its role wants it, by the role's own expressions; None where that makes no sense."""
+        if values.get("ledger_state") != "present" or "ledger_owner" not in values:
             return None
         role = str(ROLES / "ledger")
         scope = {

@@ -366,3 +366,6 @@ def test_migrations_that_do_not_fit_the_ledger_are_found_among_the_other_problem
     assert "0002_fees.sql" in problems[1]["seen"]
     assert "no such table: fees" in problems[1]["seen"]
     assert of_variables(controller.run({**PAPER, "ledger_migrations": folder, "ledger_state": "absent"})) == []
+    wrong = controller.run({**PAPER, "ledger_migrations": folder, "ledger_owner": "nobody"})
+    assert [problem["where"] for problem in of_variables(wrong)] == ["ledger_owner"]
+    assert "host: first command" not in controller.output
