@@ -38,6 +38,8 @@ class ActionModule(ActionBase):  # type: ignore[misc] # ansible-core has no type
 
     def _lies_there(self, arguments: dict[str, Any], task_vars: dict[str, Any]) -> bool:
         """Whether preflight saw, in this run, that the tree lies on the host exactly as it is wanted."""
+        if self._task.delegate_to:  # preflight has looked at the host of the inventory
+            return False
         # A registered variable: unlike a fact it is never of an earlier run.
         seen = task_vars.get("preflight", {}).get("facts", {}).get("trees", {})
         if arguments["state"] == "absent" or arguments["manifests"] != ARGUMENT_SPEC["manifests"]["default"]:

@@ -24,6 +24,7 @@ FILES = {
 - name: Put the files in place
   ballast.trading.host_tree: "{{ {'name': 'demo', 'manifests': root ~ '/manifests'} | combine(options) }}"
   check_mode: "{{ check | default(false) }}"
+  delegate_to: "{{ delegate | default(omit) }}"
   diff: true
   ignore_errors: true
   register: result
@@ -238,6 +239,7 @@ def test_a_tree_that_preflight_saw_as_it_is_wanted_is_not_looked_at_again(role: 
                 "preflight": preflight,
             },
             "another folder of manifests": {"options": other_folder, "check": True, "preflight": preflight},
+            "another host": {"options": options, "check": True, "preflight": preflight, "delegate": "127.0.0.1"},
         }
     )
     assert [step for step, result in results.items() if not result["changed"]] == ["seen"]
