@@ -470,7 +470,9 @@ class HostTree:
     def _settle(self, plan: Plan, request: str | None) -> None:
         """Write the manifest that is true now, or remove it together with the folder of the last one."""
         if plan.after:
-            seal = Seal(request, plan.folders, _state(plan.after.files, plan.folders)) if request else None
+            # A directory that was left and is not empty yet is to go as soon as it is: somebody has to look.
+            final = plan.after.directories.keys() <= set(plan.folders)
+            seal = Seal(request, plan.folders, _state(plan.after.files, plan.folders)) if request and final else None
             after = replace(plan.after, seal=seal)
             if not self.manifest_path.exists() or self.manifest_path.read_bytes() != after.to_bytes():
                 self._write(after)

@@ -456,6 +456,16 @@ def test_a_run_that_is_killed_leaves_no_seal(root: Path, monkeypatch: pytest.Mon
     assert sealed(root) == {}
 
 
+def test_a_tree_is_not_sealed_while_a_directory_that_it_has_left_is_not_empty(root: Path) -> None:
+    put(root, [file(root / "old/a.conf")], request="old")
+    (root / "old/of-somebody").touch()
+    put(root, [file(root / "new/a.conf")], request="new")
+    assert sealed(root) == {}
+    (root / "old/of-somebody").unlink()
+    assert put(root, [file(root / "new/a.conf")], request="new") == [("removed", "old")]
+    assert sealed(root) == {"a": "new"}
+
+
 def test_a_damaged_manifest_is_no_seal(root: Path) -> None:
     put(root, [file(root / "a.conf")], request="r")
     (root.parent / "manifests/a.json").write_text(
