@@ -36,7 +36,8 @@ notes:
     O(directories) lists them.
   - "When the role C(preflight) has looked at the host earlier in the same run, and found the tree exactly as this task
     wants it, the host is not asked again. A run that removes a tree and puts it back needs preflight in between. Trees
-    with secrets are always looked at: what stands for their content would be a clue to it."
+    with secrets are always looked at: what stands for their content would be a clue to it. So are those with a user or
+    group by name: the number behind it may have changed."
   - Files changed by hand are overwritten, as are symbolic links in the place of a file. A directory that is not
     empty is never replaced by a file.
 options:
@@ -432,7 +433,7 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         for note in verdict.unavailable:
             module.warn(note)
         if not module.check_mode:
-            apply(module, tree, plan, None if any(file.secret for file in files) else request_of(parameters))
+            apply(module, tree, plan, request_of(parameters))
     result = report(plan.changes, parameters["groups"])
     if module._diff:
         result["diff"] = host_files.differences(plan.changes)
@@ -440,10 +441,15 @@ def run(module: AnsibleModule) -> dict[str, Any]:
 
 
 def request_of(parameters: dict[str, Any]) -> str | None:
-    """What the tree is sealed with; None when it is to be removed."""
+    """What the tree is sealed with; None when it is to be removed, or must be looked at each time."""
     if parameters["state"] == "absent":
         return None
-    return host_files.request_digest(parameters["payload"], parameters["directories"])
+    files, directories = host_files.unpack(parameters["payload"]), parameters["directories"]
+    accounts = [entry[kind] for entry in [*files, *directories] for kind in ("owner", "group")]
+    # The digest of a secret would be a clue to it, and the number behind a name may change.
+    if any(file["secret"] for file in files) or any(account and not account.isdigit() for account in accounts):
+        return None
+    return host_files.request_digest(parameters["payload"], directories)
 
 
 def apply(module: AnsibleModule, tree: host_files.HostTree, plan: host_files.Plan, request: str | None) -> None:

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import errno
+import grp
 import json
 import os
+import pwd
 from pathlib import Path
 from typing import Any
 
@@ -226,3 +228,15 @@ def test_a_tree_is_sealed_unless_it_holds_a_secret_or_is_only_predicted(host: Ho
     assert sealed() == {"a"}
     host.run(file("/etc/x", secret=True), directories=[{"path": f"{host.root}/etc", "mode": "0700"}])
     assert sealed() == set()
+
+
+def test_a_tree_of_accounts_by_name_is_not_sealed_for_the_names_may_change_their_meaning(host: Host) -> None:
+    def sealed(*files: dict[str, Any], **arguments: Any) -> set[str]:
+        host.run(*files, **arguments)
+        return set(host_files.sealed_trees(host.manifests))
+
+    owner, group = (pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(os.getegid()).gr_name)
+    assert sealed(file("/x", owner=str(os.geteuid()))) == {"a"}
+    assert sealed(file("/x", owner=owner)) == set()
+    assert sealed(directories=[{"path": f"{host.root}/d", "group": str(os.getegid())}]) == {"a"}
+    assert sealed(directories=[{"path": f"{host.root}/d", "group": group}]) == set()
