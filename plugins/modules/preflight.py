@@ -233,9 +233,11 @@ facts:
           process: docker-proxy
           container: ballast-paper-main-gateway
     ledger:
-      description: Whether the ledger is as it is to be. Not there when nobody asked or could look.
+      description:
+        - The ledger that was asked about, and whether it is as it is to be.
+        - Not there when nobody asked or could look.
       type: dict
-      sample: {"up_to_date": true}
+      sample: {"up_to_date": true, "wanted": {"path": "/var/lib/ballast/paper-main/ledger/trades.db"}}
     packages:
       description: Version of every installed Debian package.
       type: dict
@@ -329,7 +331,7 @@ def main() -> None:
     ledger = wanted["ledger"]
     if ledger and os.geteuid() == 0:
         try:
-            facts["ledger"] = {"up_to_date": look_at_ledger(ledger, Path(module.tmpdir))}
+            facts["ledger"] = {"wanted": ledger, "up_to_date": look_at_ledger(ledger, Path(module.tmpdir))}
         except MigrationError as error:
             problems.append(
                 Problem(

@@ -198,6 +198,12 @@ class Controller:
             play["roles"] = ["ballast.trading.preflight"]
         else:
             play["tasks"] = [{"ballast.trading.preflight": arguments}]
+        output = self.play(play, variables, *options)
+        result: dict[str, Any] = json.loads(output[output.rindex("=> {") + 3 :])
+        return result
+
+    def play(self, play: dict[str, Any], variables: dict[str, Any] | str, *options: str) -> str:
+        """Run a play, and return what it printed to stdout."""
         self.write("play.yml", yaml.safe_dump([play]))
         self.write("inventory/hosts.yml", yaml.safe_dump({"all": {"hosts": {"trader1": self.host}}}))
         text = variables if isinstance(variables, str) else yaml.safe_dump(variables, sort_keys=False)
@@ -213,8 +219,7 @@ class Controller:
             [sys.executable, *command], cwd=self.folder, env=environment, capture_output=True, text=True, check=False
         )
         self.output = done.stdout + done.stderr
-        result: dict[str, Any] = json.loads(done.stdout[done.stdout.rindex("=> {") + 3 :])
-        return result
+        return done.stdout
 
     def write(self, name: str, text: str) -> None:
         """Write a file below the controller's folder."""
@@ -369,3 +374,26 @@ def test_migrations_that_do_not_fit_the_ledger_are_found_among_the_other_problem
     wrong = controller.run({**PAPER, "ledger_migrations": folder, "ledger_owner": "nobody"})
     assert [problem["where"] for problem in of_variables(wrong)] == ["ledger_owner"]
     assert "host: first command" not in controller.output
+
+
+@pytest.mark.parametrize(
+    ("own", "asked"),
+    [({}, False), ({"ballast_stack": "paper-other"}, True), ({"ledger_owner": 1}, True)],
+    ids=["the same ledger", "that of another stack", "one of another owner"],
+)
+def test_what_preflight_has_seen_of_a_ledger_says_nothing_of_another_one(
+    controller: Controller, own: dict[str, Any], asked: bool
+) -> None:
+    files = sorted((ROOT / "roles/ledger/files/migrations").glob("*.sql"))
+    wanted = {
+        "path": "/var/lib/ballast/paper-main/ledger/trades.db",
+        "owner": 10001,
+        "group": 10001,
+        "mode": "0640",
+        "migrations": [{"name": path.name, "content": path.read_text()} for path in files],
+    }
+    seen = {"preflight": {"facts": {"ledger": {"up_to_date": True, "wanted": wanted}}}}
+    play = {"hosts": "all", "gather_facts": False, "roles": [{"role": "ballast.trading.ledger", "vars": own}]}
+    output = controller.play(play, {**PAPER, **seen}, "--check")
+    made, migrated = '"changed_groups"' in output, '"schema_version"' in output
+    assert (made, migrated) == (True, asked)

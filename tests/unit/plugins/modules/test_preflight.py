@@ -69,9 +69,10 @@ def test_migrations_that_do_not_fit_the_ledger_are_a_problem(
 ) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
     path = tmp_path / "ledger" / "trades.db"
-    result = run(capsys, {"ledger": {**LEDGER, "path": str(path), "migrations": migrations}})
+    ledger = {**LEDGER, "path": str(path), "migrations": migrations}
+    result = run(capsys, {"ledger": ledger})
     found = [problem["seen"] for problem in result["problems"] if problem["where"] == "ledger_migrations"]
-    assert result["facts"].get("ledger") == (None if seen else {"up_to_date": False})
+    assert result["facts"].get("ledger") == (None if seen else {"up_to_date": False, "wanted": ledger})
     assert len(found) == (seen is not None)
     assert all(seen in text for text in found if seen)
     assert not path.parent.exists()
@@ -92,6 +93,6 @@ def test_a_ledger_is_up_to_date_when_it_has_every_migration_and_its_owner(
     migrate(path, migrations, snapshot_directory=tmp_path, ownership=Ownership(os.geteuid(), os.getegid(), 0o640))
     monkeypatch.setattr("os.geteuid", lambda: 0)
     ledger = {**LEDGER, "path": str(path), "migrations": [GOOD]}
-    assert run(capsys, {"ledger": ledger})["facts"]["ledger"] == {"up_to_date": True}
+    assert run(capsys, {"ledger": ledger})["facts"]["ledger"] == {"up_to_date": True, "wanted": ledger}
     path.chmod(0o644)
-    assert run(capsys, {"ledger": ledger})["facts"]["ledger"] == {"up_to_date": False}
+    assert run(capsys, {"ledger": ledger})["facts"]["ledger"] == {"up_to_date": False, "wanted": ledger}
