@@ -23,6 +23,7 @@ from typing import Any
 
 from . import unix_http
 from .host_files import sealed_trees
+from .sqlite_snapshot import MANIFEST_SUFFIX
 
 SUPPORTED_OS: Mapping[str, tuple[str, ...]] = {"debian": ("12", "13")}
 SUPPORTED_ARCHITECTURES = ("amd64", "arm64")
@@ -34,6 +35,7 @@ DAEMON_PID = "run/docker.pid"
 DAEMON_ENABLED = "etc/systemd/system/multi-user.target.wants/docker.service"
 MANIFESTS = "var/lib/ballast/host_tree"
 DOCKER_HOST_MANIFEST = f"{MANIFESTS}/docker_host.json"
+BACKUPS = "var/backups/ballast"
 DOCKER_TIMEOUT_SECONDS = 10.0
 COMPOSE_PLUGINS = (
     "usr/local/lib/docker/cli-plugins/docker-compose",
@@ -96,6 +98,7 @@ def gather(paths: Sequence[str], root: Path = Path("/")) -> dict[str, Any]:
         "ports": listening_ports(root),
         "packages": installed_packages(root),
         "trees": sealed_trees(root / MANIFESTS),
+        "backups": sorted({path.parent.name for path in (root / BACKUPS).glob(f"*/*{MANIFEST_SUFFIX}")}),
     }
 
 

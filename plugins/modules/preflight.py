@@ -248,6 +248,11 @@ facts:
           stands for the request.
       type: dict
       sample: {"docker_host": "5f70bf18a0860070..."}
+    backups:
+      description: The stacks that have a snapshot of their ledger.
+      type: list
+      elements: str
+      sample: [paper-main]
 ansible_facts:
   description:
     - The distribution and the installed packages, under the names that M(ansible.builtin.setup) and

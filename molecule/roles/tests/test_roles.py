@@ -60,6 +60,14 @@ def test_what_was_changed_by_hand_is_put_right(host: Host, play: Play) -> None:
     assert play("deploy").changed == []
 
 
+def test_a_first_snapshot_that_could_not_be_taken_is_taken_by_the_next_deploy(host: Host, play: Play) -> None:
+    host.check_output("rm /var/backups/ballast/dev-main/*")
+    done = play("deploy")
+    assert done.status == 0, done.output
+    assert len(done.changed) == 1, done.changed
+    assert host.check_output("ls /var/backups/ballast/dev-main/*.manifest.json")
+
+
 @pytest.mark.parametrize("role", reversed(MADE))
 def test_a_role_that_is_switched_off_takes_with_it_what_it_made_and_nothing_else(
     role: str, host: Host, play: Play

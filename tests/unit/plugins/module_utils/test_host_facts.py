@@ -172,6 +172,12 @@ def test_only_installed_packages_are_facts(tmp_path: Path) -> None:
     assert host_facts.gather([], tmp_path)["packages"] == expected
 
 
+def test_a_stack_has_a_backup_when_it_has_one_that_is_whole(root: Path) -> None:
+    write(root, f"{host_facts.BACKUPS}/paper-main/20261122T204501.123Z-trades.db.zst.manifest.json", "{}")
+    write(root, f"{host_facts.BACKUPS}/paper-next/20261122T204501.123Z-trades.db.zst", "")
+    assert host_facts.gather([], root)["backups"] == ["paper-main"]
+
+
 def test_a_host_that_has_nothing_yields_empty_facts(tmp_path: Path) -> None:
     facts = host_facts.gather(["/opt"], tmp_path)
     assert facts["os"] == {"id": "", "version": "", "codename": "", "name": ""}
