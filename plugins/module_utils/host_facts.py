@@ -16,6 +16,7 @@ import os
 import platform
 import re
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -169,7 +170,8 @@ def docker(root: Path) -> dict[str, Any]:
         "client": shutil.which("docker") or "",
         "version": (docker_get(root, "/version") or {}).get("Version", ""),
         "enabled": (root / DAEMON_ENABLED).exists(),
-        "outdated": modified(root / DAEMON_SETTINGS) > modified(root / DAEMON_PID) > 0,
+        # Settings of the future, written while the clock was wrong, would be newer than every start.
+        "outdated": 0 < modified(root / DAEMON_PID) < modified(root / DAEMON_SETTINGS) <= time.time(),
         "compose": next((f"/{path}" for path in plugins), ""),
         "foreign_settings": foreign_settings(root),
     }

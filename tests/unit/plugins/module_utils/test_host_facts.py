@@ -11,6 +11,7 @@ import os
 import platform
 import socketserver
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -207,6 +208,21 @@ def test_settings_of_docker_that_somebody_else_made_are_not_replaced(root: Path,
     ]
     write(root, host_facts.DOCKER_HOST_MANIFEST, "{}")
     assert list(host_facts.judge_docker({"docker": host_facts.docker(root)})) == []
+
+
+@pytest.mark.parametrize(
+    ("written", "started", "outdated"),
+    [(-20, -10, False), (-10, -20, True), (-10, None, False), (None, -10, False), (3600, -10, False)],
+    ids=["settings before start", "start before settings", "not running", "no settings", "settings of a wrong clock"],
+)
+def test_an_engine_is_outdated_when_it_was_started_before_its_settings_were_written(
+    root: Path, written: int | None, started: int | None, outdated: bool
+) -> None:
+    for name, seconds in ((host_facts.DAEMON_SETTINGS, written), (host_facts.DAEMON_PID, started)):
+        if seconds is not None:
+            moment = time.time() + seconds
+            os.utime(write(root, name, "{}"), (moment, moment))
+    assert host_facts.docker(root)["outdated"] is outdated
 
 
 def test_a_compose_plugin_that_cannot_be_run_counts_as_none(root: Path) -> None:
