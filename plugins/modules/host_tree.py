@@ -35,9 +35,9 @@ notes:
   - Missing parent directories are created with mode V(0755). Existing ones are not touched unless
     O(directories) lists them.
   - "When the role C(preflight) has looked at the host earlier in the same run, and found the tree exactly as this task
-    wants it, the host is not asked again. A run that removes a tree and puts it back needs preflight in between. Trees
-    with secrets are always looked at: what stands for their content would be a clue to it. So are those with a user or
-    group by name: the number behind it may have changed."
+    wants it, the host is not asked again. A run that changes or removes a tree and then puts it back needs preflight in
+    between. Trees with secrets are always looked at: what stands for their content would be a clue to it. So are those
+    with a user or group by name: the number behind it may have changed."
   - Files changed by hand are overwritten, as are symbolic links in the place of a file. A directory that is not
     empty is never replaced by a file.
 options:
