@@ -311,7 +311,7 @@ def sealed_trees(manifests: Path) -> dict[str, str]:
     """The digest of what was last asked for, by name, of every tree that lies on the host exactly as it was put."""
     found = {}
     for path in manifests.glob("*.json"):
-        with contextlib.suppress(HostFilesError, OSError):  # for the task that wants this tree to report
+        with contextlib.suppress(HostFilesError, OSError, TypeError):  # for the task that wants this tree to report
             manifest = read_manifest(path)
             if manifest.seal and manifest.seal.state == _state(manifest.files, manifest.seal.directories):
                 found[manifest.name] = manifest.seal.request

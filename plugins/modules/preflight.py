@@ -343,7 +343,7 @@ def main() -> None:
                     where="ledger_migrations",
                     seen=str(error),
                     wanted=f"migrations that {ledger['path']} can be brought up to date with",
-                    fix="Correct the migration. One that was applied somewhere is never changed: add another.",
+                    fix="Mend what that says. A migration that was applied somewhere is never changed: add another.",
                 )
             )
     module.exit_json(changed=False, facts=facts, problems=[asdict(problem) for problem in problems])

@@ -466,11 +466,11 @@ def test_a_tree_is_not_sealed_while_a_directory_that_it_has_left_is_not_empty(ro
     assert sealed(root) == {"a": "new"}
 
 
-def test_a_damaged_manifest_is_no_seal(root: Path) -> None:
+@pytest.mark.parametrize("seal", ["{}", '{"request": "r", "directories": null, "state": "s"}', "null"])
+def test_a_damaged_manifest_is_no_seal(root: Path, seal: str) -> None:
     put(root, [file(root / "a.conf")], request="r")
-    (root.parent / "manifests/a.json").write_text(
-        '{"schema": 1, "name": "a", "files": {}, "directories": {}, "seal": {}}'
-    )
+    text = '{"schema": 1, "name": "a", "files": {}, "directories": {}, "seal": ' + seal + "}"
+    (root.parent / "manifests/a.json").write_text(text)
     assert sealed(root) == {}
 
 
