@@ -11,6 +11,10 @@ ENV  ?= dev
 HOST ?= dev1
 ARGS ?=
 
+ifeq ($(wildcard inventories/$(ENV)/),)
+$(error ENV=$(ENV): there is no inventories/$(ENV); there are: $(notdir $(wildcard inventories/*)))
+endif
+
 # The environment is rebuilt when the lock changes or the checkout moves.
 READY := .venv/ready-$(shell (pwd; cat requirements/controller.txt) | sha256sum | cut -c1-12)
 

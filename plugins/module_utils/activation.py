@@ -262,6 +262,7 @@ class Activator:
         """Undo a switch as far as it got; returns what runs now, in words."""
         began = time.time()
         self._stop_engine(new_slot)
+        commands.forget_failures(self.stack.engine_unit(new_slot))  # it is told with the error, not for ever
         self.store.set_link(f"active/{new_slot}", None)
         for name in ("current", "previous"):
             self.store.set_link(name, before.links[name])

@@ -15,7 +15,7 @@ from .activation import Activator
 from .readiness import Readiness, gateway_session, probe_service
 from .releases import ReleaseError
 from .sqlite_snapshot import list_snapshots
-from .stack import Stack, StackError
+from .stack import SLOTS, Stack, StackError
 from .supervisor import open_service
 
 
@@ -31,9 +31,8 @@ def stack_status(stack: Stack) -> dict[str, Any]:
         engine = pool.submit(_engine, activator, slot)
         units = pool.submit(_units, stack, slot)
     answer = engine.result()
-    data, orders, positions, ledger = (
-        _part(answer.document, name) for name in ("data", "orders", "positions", "ledger")
-    )
+    data, orders, ledger = (_part(answer.document, name) for name in ("data", "orders", "ledger"))
+    positions = answer.document.get("positions")
     document: dict[str, Any] = {
         "stack": stack.name,
         "host": socket.gethostname(),
@@ -48,14 +47,16 @@ def stack_status(stack: Stack) -> dict[str, Any]:
             "message": answer.message,
             "last_tick_age_seconds": data.get("last_tick_age_seconds"),
             "open_orders": orders.get("open"),
-            "positions": positions,
+            "positions": positions if isinstance(positions, dict) else None,
         },
         "ledger": ledger,
         "last_backup": _last_backup(stack),
         "units": units.result(),
+        "strays": [unit for unit in units.result() if unit not in _expected_units(stack, slot)],
     }
     in_session = document["gateway"]["state"] == "in session"
-    document["healthy"] = in_session and answer.ready and all(state == "active" for state in document["units"].values())
+    running = all(state == "active" for state in document["units"].values())
+    document["healthy"] = in_session and answer.ready and running and not document["strays"]
     return document
 
 
@@ -94,9 +95,16 @@ def _part(document: dict[str, Any], name: str) -> dict[str, Any]:
     return part if isinstance(part, dict) else {}
 
 
+def _expected_units(stack: Stack, slot: str | None) -> list[str]:
+    return [stack.gateway_unit, *([stack.engine_unit(slot)] if slot else [])]
+
+
 def _units(stack: Stack, slot: str | None) -> dict[str, str]:
-    names = [stack.gateway_unit, *([stack.engine_unit(slot)] if slot else [])]
-    return {name: commands.unit(name)["ActiveState"] for name in names}
+    """States of the units that should run, and of an engine that does though it should not: it may be trading."""
+    expected = _expected_units(stack, slot)
+    engines = [stack.engine_unit(each) for each in SLOTS]
+    states = {unit: commands.unit(unit)["ActiveState"] for unit in dict.fromkeys([*expected, *engines])}
+    return {unit: state for unit, state in states.items() if unit in expected or state not in ("inactive", "failed")}
 
 
 def _last_backup(stack: Stack) -> dict[str, Any] | None:
@@ -144,13 +152,21 @@ def _column(status: dict[str, Any]) -> dict[str, str]:
         "engine role": engine["role"] if engine["healthy"] else f"{engine['role']} ({engine['message']})",
         "last tick": "none" if tick_age is None else f"{_formatted(tick_age, '.1f')} s ago",
         "open orders": _known(engine["open_orders"]),
-        "positions": ", ".join(f"{name} {_formatted(held, 'g')}" for name, held in sorted(engine["positions"].items()))
-        or "none",
+        "positions": _positions(engine["positions"]),
         "ledger rows": ", ".join(f"{count} {table}" for table, count in rows.items()) or "unknown",
         "last backup": "never" if backup is None else f"{backup['created_at']} ({_age(backup['age_seconds'])} ago)",
-        "units": ", ".join(f"{name.removesuffix('.service')} {state}" for name, state in status["units"].items()),
+        "units": ", ".join(
+            f"{name.removesuffix('.service')} {state}" + (" BUT SHOULD NOT RUN" if name in status["strays"] else "")
+            for name, state in status["units"].items()
+        ),
         "healthy": "yes" if status["healthy"] else "NO",
     }
+
+
+def _positions(positions: dict[str, Any] | None) -> str:
+    if positions is None:  # which is not the same as flat
+        return "unknown"
+    return ", ".join(f"{name} {_formatted(held, 'g')}" for name, held in sorted(positions.items())) or "none"
 
 
 def _known(value: Any) -> str:

@@ -72,7 +72,7 @@ def container_name(stack: str, kind: str, slot: str | None) -> str:
 def service_of(instance: str, kind: str, root: Path = Path("/")) -> Service:
     """The service behind a unit instance: ``<stack>`` for the gateway, ``<stack>-<slot>`` for an engine.
 
-    Raises StackError when the slot holds no release: then it has no right to run.
+    Raises StackError when the slot holds no release, or one that somebody has edited: then it has no right to run.
     """
     name, slot = instance, None
     if kind == "engine":
@@ -82,7 +82,12 @@ def service_of(instance: str, kind: str, root: Path = Path("/")) -> Service:
                 f"engine instance {instance!r} does not end in a slot; wanted <stack>-blue or <stack>-green"
             )
     stack = load_stack(name, root)
-    return open_service(stack, kind, slot)
+    service = open_service(stack, kind, slot)
+    try:
+        ReleaseStore(stack).verify(service.release)
+    except (ReleaseError, OSError) as error:
+        raise StackError(str(error)) from error
+    return service
 
 
 def open_service(stack: Stack, kind: str, slot: str | None) -> Service:

@@ -51,8 +51,8 @@ EXAMPLES = r"""
 RETURN = r"""
 status:
   description:
-    - The status document. Its key C(healthy) is true when the units run, the session belongs to the stack's account
-      and the engine trades.
+    - The status document. Its key C(healthy) is true when the units run, the session belongs to the stack's account,
+      the engine trades, and no other engine of the stack runs.
     - V(null) when the stack is not deployed on this host.
   returned: success
   type: dict

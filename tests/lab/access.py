@@ -64,10 +64,13 @@ def known_hosts(hosts: Iterable[HostAccess]) -> str:
     return "".join(f"{host.name} {host.public_key}\n" for host in hosts)
 
 
-def inventory(checkout: Checkout, hosts: Iterable[HostAccess], images: Mapping[str, str]) -> str:
+def inventory(
+    checkout: Checkout, hosts: Iterable[HostAccess], images: Mapping[str, str], *, overriding: bool = False
+) -> str:
     """An Ansible inventory, in YAML, of the hosts as group ``trading_hosts``.
 
-    ``images`` maps inventory variables (``ib_gateway_image``) to references of images in the lab's registry.
+    ``images`` maps inventory variables (``ib_gateway_image``) to references of images in the lab's registry. They are
+    the group's, so that group_vars beside the inventory come before them; with ``overriding`` they are the hosts' own.
     """
     configuration = shlex.quote(str(ssh_config_file(checkout)))
     content = {
@@ -82,12 +85,12 @@ def inventory(checkout: Checkout, hosts: Iterable[HostAccess], images: Mapping[s
                             "ansible_user": USER,
                             "ansible_ssh_common_args": f"-F {configuration}",
                             "ansible_python_interpreter": "/usr/bin/python3",
-                            # On the host: so the lab's images win over those that an inventory sets.
                             "docker_host_daemon_options": {"insecure-registries": [REGISTRY_ADDRESS]},
-                            **images,
+                            **(images if overriding else {}),
                         }
                         for host in hosts
                     },
+                    "vars": {} if overriding else dict(images),
                 }
             }
         }

@@ -211,7 +211,7 @@ class Lab:
         else:
             self.checkout.dev_inventory.unlink(missing_ok=True)
 
-    def inventory(self, names: Iterable[str]) -> str:
+    def inventory(self, names: Iterable[str], *, overriding: bool = False) -> str:
         """An inventory of the named hosts; of all where none is named."""
         hosts = {host.name: host for host in self._accesses()}
         for name in names:
@@ -221,7 +221,8 @@ class Lab:
             variable: f"{access.REGISTRY_ADDRESS}/{image.reference}"
             for variable, image in images.product_images(self.checkout).items()
         }
-        return access.inventory(self.checkout, [hosts[name] for name in names or hosts], references)
+        wanted = [hosts[name] for name in names or hosts]
+        return access.inventory(self.checkout, wanted, references, overriding=overriding)
 
     # Registry
 

@@ -164,7 +164,8 @@ def test_ssh_itself_reads_the_configuration_as_it_is_meant(tmp_path: Path) -> No
 
 
 def test_an_inventory_holds_hosts_and_images() -> None:
-    text = access.inventory(HERE, [DEV], {"ib_gateway_image": "registry:5000/ballast/gateway-simulator:1-0"})
+    images = {"ib_gateway_image": "registry:5000/ballast/gateway-simulator:1-0"}
+    text = access.inventory(HERE, [DEV], images)
     assert yaml.safe_load(text) == {
         "all": {
             "children": {
@@ -176,13 +177,16 @@ def test_an_inventory_holds_hosts_and_images() -> None:
                             "ansible_ssh_common_args": "-F /home/me/ballast/.lab/ssh_config",
                             "ansible_python_interpreter": "/usr/bin/python3",
                             "docker_host_daemon_options": {"insecure-registries": ["registry:5000"]},
-                            "ib_gateway_image": "registry:5000/ballast/gateway-simulator:1-0",
                         }
                     },
+                    "vars": images,
                 }
             }
         }
     }
+    group = yaml.safe_load(access.inventory(HERE, [DEV], images, overriding=True))["all"]["children"]["trading_hosts"]
+    assert images.items() <= group["hosts"]["dev1"].items()
+    assert group["vars"] == {}
 
 
 def test_an_inventory_quotes_a_path_with_a_space() -> None:

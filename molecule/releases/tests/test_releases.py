@@ -138,6 +138,22 @@ def test_a_release_damaged_by_hand_is_refused_and_the_running_one_stays(host: Ho
     assert status()["healthy"]
 
 
+def test_a_release_edited_by_hand_is_not_started_again_until_that_is_undone(
+    host: Host, status: Status, eventually: Callable[..., None]
+) -> None:
+    before = status()
+    unit = f"ballast-engine@dev-main-{before['slot']}"
+    path = "/opt/ballast/dev-main/current/engine/config/engine.yaml"
+    host.check_output(f"cp --preserve {path} /root/engine.yaml; echo '# by hand' >> {path}")
+    assert host.run(f"systemctl restart {unit}").rc != 0
+    assert host.check_output(f"systemctl show --property ExecMainStatus --value {unit}") == "78"
+    assert "engine/config/engine.yaml was changed" in host.check_output(f"journalctl --unit {unit} --lines 5")
+    assert "positions         unknown" in host.run("ballast status").stdout
+    host.check_output(f"mv /root/engine.yaml {path}; systemctl reset-failed {unit}; systemctl start {unit}")
+    eventually(lambda: status()["healthy"], 30)
+    assert status()["release"] == before["release"]
+
+
 def test_a_second_change_at_the_same_time_is_refused_with_the_holder(host: Host, status: Status) -> None:
     other = status()["previous"]
     lock = "/run/ballast/dev-main.lock"

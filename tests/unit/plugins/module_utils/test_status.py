@@ -16,6 +16,7 @@ import pytest
 from ansible_collections.ballast.trading.plugins.module_utils import ib_api, status
 from ansible_collections.ballast.trading.plugins.module_utils.activation import Activator
 from ansible_collections.ballast.trading.plugins.module_utils.readiness import Readiness
+from ansible_collections.ballast.trading.plugins.module_utils.releases import ReleaseStore
 from ansible_collections.ballast.trading.plugins.module_utils.sqlite_snapshot import snapshot
 from ansible_collections.ballast.trading.plugins.module_utils.stack import Stack
 from ansible_collections.ballast.trading.plugins.module_utils.status import stack_status, status_table
@@ -72,6 +73,7 @@ def test_a_healthy_stack_tells_everything(host: FakeHost) -> None:
         "ledger": {"schema_version": 1, "rows": {"orders": 12, "executions": 9}},
         "last_backup": None,
         "units": {"ballast-gateway@dev-main.service": "active", "ballast-engine@dev-main-green.service": "active"},
+        "strays": [],
         "healthy": True,
     }
 
@@ -82,6 +84,19 @@ def test_a_stack_without_a_release_is_down_not_an_error(host: FakeHost) -> None:
     assert (document["engine"]["role"], document["engine"]["message"]) == ("down", "no release is active")
     assert document["units"] == {"ballast-gateway@dev-main.service": "inactive"}
     assert (document["release"], document["slot"], document["healthy"]) == (None, None, False)
+
+
+def test_an_engine_that_a_killed_switch_left_running_is_shown_and_not_healthy(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Activator(host.stack).activate(host.stage())
+    says(monkeypatch, HEALTH)
+    stray = "ballast-engine@dev-main-green.service"
+    ReleaseStore(host.stack).set_link("active/green", host.stage("two").id)
+    host.systemctl("start", stray)
+    document = stack_status(host.stack)
+    assert (document["slot"], document["strays"], document["healthy"]) == ("blue", [stray], False)
+    assert "ballast-engine@dev-main-green activating BUT SHOULD NOT RUN" in status_table([document])
 
 
 def stop_the_engine(host: FakeHost, _monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,7 +148,8 @@ def test_an_engine_that_says_less_than_the_contract_does_not_break_the_report(
     says(monkeypatch, {"role": "trading", "data": part, "orders": part, "positions": part, "ledger": part})
     document = stack_status(host.stack)
     assert document["engine"]["last_tick_age_seconds"] is None
-    assert (document["engine"]["positions"], document["ledger"]) == ({}, {})
+    assert (document["engine"]["positions"], document["ledger"]) == (None, {})
+    assert "positions         unknown\n" in status_table([document])
     assert "ledger rows       unknown\n" in status_table([document])
 
 
@@ -185,6 +201,7 @@ def document(**changes: Any) -> dict[str, Any]:
         "ledger": {"rows": {"orders": 12, "executions": 9}},
         "last_backup": {"created_at": "2026-11-22T02:15:00.000Z", "age_seconds": 66_000},
         "units": {"ballast-gateway@dev-main.service": "active", "ballast-engine@dev-main-blue.service": "active"},
+        "strays": [],
         "healthy": True,
         **changes,
     }
@@ -201,11 +218,12 @@ DOWN = {
         "message": "no release is active",
         "last_tick_age_seconds": None,
         "open_orders": None,
-        "positions": {},
+        "positions": None,
     },
     "ledger": {},
     "last_backup": None,
     "units": {"ballast-gateway@paper.service": "inactive"},
+    "strays": [],
     "healthy": False,
 }
 
@@ -240,7 +258,7 @@ def test_stacks_stand_side_by_side_and_what_is_missing_is_said() -> None:
         "down (no release is active)",
         "none",
         "unknown",
-        "none",
+        "unknown",
         "unknown",
         "never",
         "ballast-gateway@paper inactive",

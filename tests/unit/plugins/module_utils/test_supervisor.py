@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,14 @@ sys.exit(supervisor.Supervisor(supervisor.service_of(sys.argv[1], sys.argv[2], P
 
 def health(role: str = "trading", status: str = "200 OK", **parts: object) -> Callable[..., None]:
     return http(json.dumps({"status": "pass", "role": role, **parts}), status)
+
+
+def restage(release: Release, service: str, **settings: object) -> None:
+    """Change how a service is described, as if the release had been staged so."""
+    path = release.path / service / "service.json"
+    path.write_text(json.dumps({**release.service(service), **settings}))
+    files = {**release.manifest["files"], f"{service}/service.json": sha256(path.read_bytes()).hexdigest()}
+    (release.path / "release.json").write_text(json.dumps({**release.manifest, "files": files}))
 
 
 class Unit:
@@ -255,10 +264,7 @@ def test_an_answer_keeps_the_watchdog_fed_and_silence_does_not(unit: Unit) -> No
 
 def test_a_gateway_is_ready_when_it_speaks_the_api(unit: Unit) -> None:
     with serving(gateway()) as port:
-        settings = unit.release.path / "gateway/service.json"
-        document = json.loads(settings.read_text())
-        document["probe"]["port"] = port
-        settings.write_text(json.dumps(document))
+        restage(unit.release, "gateway", probe={**unit.release.service("gateway")["probe"], "port": port})
         unit.run("dev", "gateway")
         assert unit.hears("STATUS=") == "STATUS=gateway speaks the API at server version 178"
         unit.hears("READY=1")
@@ -426,8 +432,7 @@ def test_a_stop_while_docker_starts_the_container_still_stops_it(unit: Unit) -> 
 
 
 def test_a_supervisor_that_fails_takes_its_container_along(unit: Unit) -> None:
-    settings = unit.release.path / "engine/service.json"
-    settings.write_text(settings.read_text().replace("contract", "telepathy"))
+    restage(unit.release, "engine", probe={"kind": "telepathy"})
     unit.run()
     status, output = unit.ends()
     assert status == 1
@@ -483,6 +488,19 @@ def test_a_service_whose_release_is_gone_or_broken_is_refused(stack: Stack, monk
     assert str(refused.value) == (
         f"release {release.id} of stack dev-main cannot be run:"
         " Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"
+    )
+
+
+def test_a_release_that_was_edited_by_hand_has_no_right_to_run(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    release = FakeHost(stack, monkeypatch).stage()
+    ReleaseStore(stack).set_link("active/blue", release.id)
+    assert service_of("dev-main-blue", "engine", stack.root).release == release
+    with (release.path / "engine/config/engine.yaml").open("a") as configuration:
+        configuration.write("quantity: 100000\n")
+    with pytest.raises(StackError) as refused:
+        service_of("dev-main-blue", "engine", stack.root)
+    assert str(refused.value).startswith(
+        f"release {release.id} of stack dev-main is damaged: engine/config/engine.yaml was changed."
     )
 
 
