@@ -64,7 +64,8 @@ def jobs_of(stage: str, options: list[str]) -> list[Job]:
     """Return the jobs of a stage. ``options`` go to pytest or ansible-test, or name the scenarios to run."""
     if stage == "lint":
         commands = {
-            "ansible-lint": ["ansible-lint", "-q"],
+            # It checks the playbooks' syntax without an inventory, which ansible.cfg makes an error.
+            "ansible-lint": ["env", "ANSIBLE_HOST_PATTERN_MISMATCH=ignore", "ansible-lint", "-q"],
             "mypy": ["mypy"],
             "mypy of programs": ["mypy", "--python-version=3.11", *(f"--package={name}" for name in PROGRAMS)],
             "ruff": ["ruff", "check", "--quiet", "--output-format=concise"],
