@@ -99,6 +99,7 @@ def _start() -> None:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
+            cwd="/",  # it outlives the checkout that started it
             start_new_session=True,
         )
     deadline = time.monotonic() + START_SECONDS
