@@ -22,6 +22,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from .sqlite_snapshot import SnapshotError, snapshot
@@ -45,6 +46,13 @@ _BLANK = re.compile(r"(?:[\s\ufeff]|--[^\n]*|/\*.*?(?:\*/|\Z))*", re.DOTALL)
 _OURS = ("BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE", "ATTACH", "DETACH", "VACUUM")
 _STATEMENT_SHOWN = 200
 WAL = "wal"
+# How a module is given them; load_migrations() takes (name, content) of each.
+MIGRATIONS: dict[str, Any] = {
+    "type": "list",
+    "elements": "dict",
+    "required": True,
+    "options": {"name": {"type": "str", "required": True}, "content": {"type": "str", "required": True}},
+}
 
 
 class MigrationError(Exception):

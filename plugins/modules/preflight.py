@@ -269,7 +269,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.host_facts import Problem, Requirements, WantedPort, gather, judge
-from ..module_utils.sqlite_migrate import MigrationError, Ownership, load_migrations, migrate
+from ..module_utils.sqlite_migrate import MIGRATIONS, MigrationError, Ownership, load_migrations, migrate
 
 ARGUMENT_SPEC = {
     "roles": {"type": "list", "elements": "str"},
@@ -294,15 +294,7 @@ ARGUMENT_SPEC = {
             "owner": {"type": "int", "required": True},
             "group": {"type": "int", "required": True},
             "mode": {"type": "str", "required": True},
-            "migrations": {
-                "type": "list",
-                "elements": "dict",
-                "required": True,
-                "options": {
-                    "name": {"type": "str", "required": True},
-                    "content": {"type": "str", "required": True},
-                },
-            },
+            "migrations": MIGRATIONS,
         },
     },
 }

@@ -202,6 +202,7 @@ from typing import Any, Callable
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.ballast.trading.plugins.module_utils.sqlite_migrate import (
+    MIGRATIONS,
     WAL,
     MigrationError,
     MigrationResult,
@@ -253,15 +254,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "path": {"type": "path", "required": True},
-            "migrations": {
-                "type": "list",
-                "elements": "dict",
-                "required": True,
-                "options": {
-                    "name": {"type": "str", "required": True},
-                    "content": {"type": "str", "required": True},
-                },
-            },
+            "migrations": MIGRATIONS,
             "snapshot_directory": {"type": "path", "required": True},
             "owner": {"type": "str"},
             "group": {"type": "str"},
