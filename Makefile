@@ -20,7 +20,7 @@ READY := .venv/ready-$(shell (pwd; cat requirements/controller.txt) | sha256sum 
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help setup lab deploy rollback status ssh test lint format unit sanity molecule bench docs build lock clean distclean
+.PHONY: help setup lab deploy rollback status ssh test lint format unit sanity molecule bench docs protobuf build lock clean distclean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ bench: setup ## Measure deploys, rollback and footprint
 
 docs: setup ## Write the roles' README files from their argument specs
 	@python -m tests.tools.role_readme
+
+protobuf: setup ## Write the simulator's protobuf code from ib.proto
+	@python -m tests.tools.protobuf
 
 build: setup ## Build the collection's artefact into .cache/dist
 	@ansible-galaxy collection build --force --output-path .cache/dist
