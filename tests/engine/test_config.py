@@ -57,7 +57,8 @@ def test_every_problem_of_both_sources_is_told_at_once(place: Place) -> None:
 strategy: {name: demo, parameters: {quantity: -1, colour: red}}
 on_stop: {working_orders: forget}
 health: {max_tick_age_seconds: soon, max_tick_age: 3}
-risk: {limit: 5}
+risk: {max_positon: 5, max_daily_loss: -1, max_open_orders: 2.5, long_only: perhaps, instruments: {AAPL: {size: 1}}}
+rsk: {}
 """
     )
     assert problems(place) == [
@@ -67,11 +68,17 @@ risk: {limit: 5}
         "fix: correct it in the engine's environment",
         "BALLAST_LEASE_DIR: saw '/nowhere/lease', wanted the absolute path of an existing directory; "
         "fix: correct it in the engine's environment",
+        "risk.instruments.AAPL.size: saw 1, wanted a key of engine.yaml; fix: remove it",
+        "risk.long_only: saw 'perhaps', wanted true or false; fix: correct engine.yaml",
+        "risk.max_open_orders: saw 2.5, wanted a whole number, 1 or more, or null for no limit; "
+        "fix: correct engine.yaml",
+        "risk.max_daily_loss: saw -1, wanted a number above 0, or null for no limit; fix: correct engine.yaml",
+        "risk.max_positon: saw 5, wanted a key of engine.yaml; fix: write max_position, or remove it",
         "on_stop.working_orders: saw 'forget', wanted cancel or keep; fix: correct engine.yaml",
         "health.max_tick_age_seconds: saw 'soon', wanted seconds above 0, or null to not judge the age; "
         "fix: correct engine.yaml",
-        "health.max_tick_age: saw 3, wanted a key of engine.yaml; fix: remove it",
-        "risk: saw {'limit': 5}, wanted a key of engine.yaml; fix: remove it",
+        "health.max_tick_age: saw 3, wanted a key of engine.yaml; fix: write max_tick_age_seconds, or remove it",
+        "rsk: saw {}, wanted a key of engine.yaml; fix: write risk, or remove it",
         "strategy.parameters.quantity: saw -1, wanted a number above 0; fix: correct it or remove it",
         "strategy.parameters.colour: saw 'red', wanted a parameter that this strategy has; fix: remove it",
     ]
@@ -117,7 +124,11 @@ def test_unusable_document_is_refused(place: Place, text: str, problem: str) -> 
 
 @pytest.mark.parametrize(
     ("line", "problem"),
-    [("log_level: debug", "key 'log_level' is there twice"), ("[demo]: debug", "key ['demo'] is not a name")],
+    [
+        ("log_level: debug", "key 'log_level' is there twice"),
+        ("[demo]: debug", "key ['demo'] is not a name"),
+        ("<<: {log_level: debug}", "a merge key '<<', which engine.yaml does not have"),
+    ],
 )
 def test_key_that_yaml_lets_pass_is_refused(place: Place, line: str, problem: str) -> None:
     place.config.write_text(f"strategy: {{name: none}}\nlog_level: info\n{line}\n")

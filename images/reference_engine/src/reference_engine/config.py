@@ -3,20 +3,24 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The engine's configuration: environment variables from the deployment, engine.yaml from the release.
 
-Everything is checked before anything is touched, and every problem is told at once.
+Everything is checked before anything is touched, and every problem is told at once. The keys of engine.yaml are the
+fields of the settings classes, defaults and units included; the image's README lists them for people.
 """
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
-from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import yaml
 
+from .hours import HoursSettings
+from .risk import InstrumentLimits, RiskLimits
 from .strategy import ParameterError, Strategy, StrategyNotFoundError, load_strategy
 
 DEFAULT_CONFIG_PATH = Path("/etc/engine/engine.yaml")
@@ -62,15 +66,63 @@ class Deployment:
     socket: Path
 
 
+WorkingOrders = Literal["cancel", "keep"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+@dataclass(frozen=True)
+class ContainmentSettings:
+    """How much a strategy may misbehave: ``strategy.max_errors`` exceptions within the window stop trading."""
+
+    max_errors: int = 5
+    error_window_seconds: float = 300.0
+    slow_call_milliseconds: float = 100.0
+
+
+@dataclass(frozen=True)
+class LinkSettings:
+    """The session with the gateway: its waits, and how many messages it may be sent."""
+
+    connect_timeout_seconds: float = 5.0
+    request_timeout_seconds: float = 10.0
+    heartbeat_seconds: float = 10.0
+    backoff_first_seconds: float = 0.5
+    backoff_limit_seconds: float = 60.0
+    messages_per_second: float = 40.0
+
+
+@dataclass(frozen=True)
+class BreakerSettings:
+    """``max_failures`` rejects or errors within the window open the breaker; it probes after ``open_seconds``."""
+
+    max_failures: int = 5
+    window_seconds: float = 60.0
+    open_seconds: float = 30.0
+
+
+@dataclass(frozen=True)
+class DeadManSettings:
+    """Without a usable link for ``after_seconds`` trading stops; ``working_orders`` says what becomes of those."""
+
+    after_seconds: float = 60.0
+    working_orders: WorkingOrders = "cancel"
+
+
 @dataclass(frozen=True)
 class EngineConfig:
     """engine.yaml. ``max_tick_age_seconds`` None: the age of the data is reported and not judged."""
 
     strategy_name: str
     strategy: Strategy
-    working_orders_on_stop: Literal["cancel", "keep"]
-    max_tick_age_seconds: float | None
-    log_level: Literal["debug", "info", "warning", "error"]
+    containment: ContainmentSettings = field(default_factory=ContainmentSettings)
+    risk: RiskLimits = field(default_factory=RiskLimits)
+    trading_hours: HoursSettings = field(default_factory=HoursSettings)
+    link: LinkSettings = field(default_factory=LinkSettings)
+    breaker: BreakerSettings = field(default_factory=BreakerSettings)
+    dead_man: DeadManSettings = field(default_factory=DeadManSettings)
+    working_orders_on_stop: WorkingOrders = "cancel"
+    max_tick_age_seconds: float | None = 10.0
+    log_level: LogLevel = "info"
 
 
 def load(environment: Mapping[str, str], config_path: Path) -> tuple[Deployment, EngineConfig]:
@@ -162,14 +214,28 @@ def _read_file(path: Path, problems: list[Problem]) -> EngineConfig | None:
     strategy_section = root.section("strategy")
     strategy_name = strategy_section.text("name")
     parameters = strategy_section.mapping("parameters")
+    containment = ContainmentSettings(
+        max_errors=strategy_section.count("max_errors", ContainmentSettings.max_errors),
+        error_window_seconds=strategy_section.number("error_window_seconds", ContainmentSettings.error_window_seconds),
+        slow_call_milliseconds=strategy_section.number(
+            "slow_call_milliseconds", ContainmentSettings.slow_call_milliseconds
+        ),
+    )
     strategy_section.finish()
+    risk = _read_risk(root.section("risk"))
+    trading_hours = _read_trading_hours(root.section("trading_hours"))
+    link = _read_link(root.section("link"))
+    breaker = _read_breaker(root.section("breaker"))
+    dead_man = _read_dead_man(root.section("dead_man"))
     on_stop = root.section("on_stop")
-    working_orders = on_stop.choice("working_orders", ("cancel", "keep"), default="cancel")
+    working_orders = on_stop.choice("working_orders", _WORKING_ORDERS, EngineConfig.working_orders_on_stop)
     on_stop.finish()
     health = root.section("health")
-    max_tick_age_seconds = health.positive_number_or_none("max_tick_age_seconds", default=10.0)
+    max_tick_age_seconds = health.number_or_none(
+        "max_tick_age_seconds", EngineConfig.max_tick_age_seconds, "to not judge the age"
+    )
     health.finish()
-    log_level = root.choice("log_level", ("debug", "info", "warning", "error"), default="info")
+    log_level = root.choice("log_level", ("debug", "info", "warning", "error"), EngineConfig.log_level)
     root.finish()
     strategy = _make_strategy(strategy_name, parameters, path.parent, problems) if strategy_name else None
     if len(problems) > before or strategy is None:
@@ -177,10 +243,123 @@ def _read_file(path: Path, problems: list[Problem]) -> EngineConfig | None:
     return EngineConfig(
         strategy_name=strategy_name,
         strategy=strategy,
+        containment=containment,
+        risk=risk,
+        trading_hours=trading_hours,
+        link=link,
+        breaker=breaker,
+        dead_man=dead_man,
         working_orders_on_stop=working_orders,  # type: ignore[arg-type]  # a checked choice
         max_tick_age_seconds=max_tick_age_seconds,
         log_level=log_level,  # type: ignore[arg-type]  # a checked choice
     )
+
+
+_WORKING_ORDERS = ("cancel", "keep")
+_NO_LIMIT = "for no limit"
+
+
+def _read_risk(section: _Section) -> RiskLimits:
+    default = RiskLimits()
+    limits = RiskLimits(
+        each=_read_instrument_limits(section, default.each),
+        instruments={
+            symbol: _read_instrument_limits(part, default.each, only_given=True)
+            for symbol, part in section.sections("instruments")
+        },
+        allowed_instruments=section.symbols_or_none("allowed_instruments"),
+        long_only=section.switch("long_only", default.long_only),
+        max_open_orders=section.count_or_none("max_open_orders", default.max_open_orders, _NO_LIMIT),
+        max_orders_per_second=section.count_or_none("max_orders_per_second", default.max_orders_per_second, _NO_LIMIT),
+        max_orders_per_minute=section.count_or_none("max_orders_per_minute", default.max_orders_per_minute, _NO_LIMIT),
+        max_gross_exposure=section.number_or_none("max_gross_exposure", default.max_gross_exposure, _NO_LIMIT),
+        max_concentration_percent=section.number_or_none(
+            "max_concentration_percent", default.max_concentration_percent, _NO_LIMIT
+        ),
+        max_daily_loss=section.number_or_none("max_daily_loss", default.max_daily_loss, _NO_LIMIT),
+        max_drawdown_percent=section.number_or_none(
+            "max_drawdown_percent", default.max_drawdown_percent, _NO_LIMIT, limit=100.0
+        ),
+        max_losing_streak=section.count_or_none("max_losing_streak", default.max_losing_streak, _NO_LIMIT),
+    )
+    section.finish()
+    return limits
+
+
+def _read_instrument_limits(
+    section: _Section, default: InstrumentLimits, *, only_given: bool = False
+) -> InstrumentLimits:
+    """Read the limits of one instrument. ``only_given``: keys that are not there are left to the general limits."""
+    values = {
+        name: section.number_or_none(name, getattr(default, name), _NO_LIMIT)
+        for name in InstrumentLimits.names()
+        if not only_given or section.has(name)
+    }
+    if only_given:
+        section.finish()
+    return InstrumentLimits(**values, given=frozenset(values))
+
+
+def _read_trading_hours(section: _Section) -> HoursSettings:
+    default = HoursSettings()
+    settings = HoursSettings(
+        session=section.choice("session", ("liquid", "trading", "always"), default.session),  # type: ignore[arg-type]
+        close_positions_minutes_before_close=section.number_or_none(
+            "close_positions_minutes_before_close",
+            default.close_positions_minutes_before_close,
+            "to hold positions over the close",
+            limit=720.0,
+        ),
+    )
+    if settings.session == "always" and settings.close_positions_minutes_before_close is not None:
+        section.refuse(
+            "close_positions_minutes_before_close",
+            settings.close_positions_minutes_before_close,
+            "null where trading_hours.session is always: there is no close",
+        )
+    section.finish()
+    return settings
+
+
+def _read_link(section: _Section) -> LinkSettings:
+    default = LinkSettings()
+    settings = LinkSettings(
+        connect_timeout_seconds=section.number("connect_timeout_seconds", default.connect_timeout_seconds),
+        request_timeout_seconds=section.number("request_timeout_seconds", default.request_timeout_seconds),
+        heartbeat_seconds=section.number("heartbeat_seconds", default.heartbeat_seconds),
+        backoff_first_seconds=section.number("backoff_first_seconds", default.backoff_first_seconds),
+        backoff_limit_seconds=section.number("backoff_limit_seconds", default.backoff_limit_seconds),
+        messages_per_second=section.number("messages_per_second", default.messages_per_second, limit=50.0),
+    )
+    if settings.backoff_limit_seconds < settings.backoff_first_seconds:
+        section.refuse(
+            "backoff_limit_seconds",
+            settings.backoff_limit_seconds,
+            f"at least backoff_first_seconds ({settings.backoff_first_seconds:g})",
+        )
+    section.finish()
+    return settings
+
+
+def _read_breaker(section: _Section) -> BreakerSettings:
+    default = BreakerSettings()
+    settings = BreakerSettings(
+        max_failures=section.count("max_failures", default.max_failures),
+        window_seconds=section.number("window_seconds", default.window_seconds),
+        open_seconds=section.number("open_seconds", default.open_seconds),
+    )
+    section.finish()
+    return settings
+
+
+def _read_dead_man(section: _Section) -> DeadManSettings:
+    default = DeadManSettings()
+    settings = DeadManSettings(
+        after_seconds=section.number("after_seconds", default.after_seconds),
+        working_orders=section.choice("working_orders", _WORKING_ORDERS, default.working_orders),  # type: ignore[arg-type]
+    )
+    section.finish()
+    return settings
 
 
 def _make_strategy(name: str, parameters: Mapping[str, Any], folder: Path, problems: list[Problem]) -> Strategy | None:
@@ -212,59 +391,144 @@ class _Section:
         self._path = path
         self._problems = problems
         self._left: dict[Any, Any] = {}
+        self._names: list[str] = []
         if isinstance(value, dict):
             self._left = dict(value)
         elif value is not None:
-            self._refuse("", value, "a mapping")
+            self.refuse("", value, "a mapping")
 
-    def _refuse(self, name: str, seen: object, wanted: str, fix: str = "correct engine.yaml") -> None:
+    def refuse(self, name: str, seen: object, wanted: str, fix: str = "correct engine.yaml") -> None:
+        """Note a problem with a value of this section, or with the section itself (no name)."""
         path = ".".join(part for part in (self._path, name) if part) or "engine.yaml"
         self._problems.append(Problem(path, repr(seen) if seen is not None else "nothing", wanted, fix))
 
+    def has(self, name: str) -> bool:
+        self._names.append(name)
+        return name in self._left
+
+    def _take(self, name: str, default: object = None) -> Any:
+        self._names.append(name)
+        return self._left.pop(name, default)
+
     def section(self, name: str) -> _Section:
-        return _Section(name, self._left.pop(name, None), self._problems)
+        return _Section(f"{self._path}.{name}".lstrip("."), self._take(name), self._problems)
+
+    def sections(self, name: str) -> list[tuple[str, _Section]]:
+        """Take a mapping of symbols to sections."""
+        parts = self.section(name)
+        symbols = [symbol for symbol in parts._left if _is_symbol(symbol)]
+        found = [(symbol, parts.section(symbol)) for symbol in symbols]
+        for other in parts._left:
+            parts.refuse(str(other), other, "a symbol as text, such as AAPL", "quote it")
+        return found
 
     def mapping(self, name: str) -> dict[str, Any]:
-        value = self._left.pop(name, None) or {}
+        value = self._take(name) or {}
         if isinstance(value, dict):
             return value
-        self._refuse(name, value, "a mapping")
+        self.refuse(name, value, "a mapping")
         return {}
 
     def text(self, name: str) -> str:
-        value = self._left.pop(name, None)
+        value = self._take(name)
         if isinstance(value, str) and value:
             return value
-        self._refuse(name, value, "a text")
+        self.refuse(name, value, "a text")
         return ""
 
-    def choice(self, name: str, choices: tuple[str, ...], default: str) -> str:
-        value = self._left.pop(name, default)
+    def choice(self, name: str, choices: Sequence[str], default: str) -> str:
+        value = self._take(name, default)
         if value not in choices:
-            self._refuse(name, value, " or ".join(choices))
+            *rest, last = choices
+            self.refuse(name, value, f"{', '.join(rest)} or {last}")
             return default
         return str(value)
 
-    def positive_number_or_none(self, name: str, default: float) -> float | None:
-        value = self._left.pop(name, default)
+    def switch(self, name: str, default: bool) -> bool:
+        value = self._take(name, default)
+        if isinstance(value, bool):
+            return value
+        self.refuse(name, value, "true or false")
+        return default
+
+    def symbols_or_none(self, name: str) -> frozenset[str] | None:
+        value = self._take(name)
         if value is None:
             return None
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf:
+        if isinstance(value, list) and value and all(map(_is_symbol, value)):
+            return frozenset(value)
+        self.refuse(name, value, "a list of symbols as texts, such as [AAPL, MSFT], or null for all")
+        return None
+
+    def number(self, name: str, default: float, limit: float = math.inf) -> float:
+        """Take a number above 0 and at most ``limit``; ``default`` where it is absent or refused."""
+        value = self._take(name, default)
+        if _is_number(value) and 0 < value <= limit:
             return float(value)
-        self._refuse(name, value, "seconds above 0, or null to not judge the age")
+        self.refuse(name, value, _range(name, limit))
+        return default
+
+    def number_or_none(
+        self, name: str, default: float | None, null_means: str, limit: float = math.inf
+    ) -> float | None:
+        """Take a number as above, or null, which means what the text says."""
+        value = self._take(name, default)
+        if value is None:
+            return None
+        if _is_number(value) and 0 < value <= limit:
+            return float(value)
+        self.refuse(name, value, f"{_range(name, limit)}, or null {null_means}")
+        return default
+
+    def count(self, name: str, default: int) -> int:
+        """Take a whole number of 1 or more."""
+        value = self._take(name, default)
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+            return value
+        self.refuse(name, value, "a whole number, 1 or more")
+        return default
+
+    def count_or_none(self, name: str, default: int | None, null_means: str) -> int | None:
+        """Take a whole number of 1 or more, or null, which means what the text says."""
+        value = self._take(name, default)
+        if value is None:
+            return None
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+            return value
+        self.refuse(name, value, f"a whole number, 1 or more, or null {null_means}")
         return default
 
     def finish(self) -> None:
+        """Refuse what nobody has taken."""
         for name, value in self._left.items():
-            self._refuse(str(name), value, "a key of engine.yaml", "remove it")
+            close = difflib.get_close_matches(str(name), self._names, n=1)
+            fix = f"write {close[0]}, or remove it" if close else "remove it"
+            self.refuse(str(name), value, "a key of engine.yaml", fix)
+
+
+def _is_symbol(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _range(name: str, limit: float) -> str:
+    unit = next((unit for unit in ("seconds", "milliseconds", "minutes") if unit in name.split("_")), "a number")
+    return f"{unit} above 0" + ("" if math.isinf(limit) else f" and at most {limit:g}")
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """Refuses a mapping that has a key twice: YAML would silently keep the last."""
+    """Refuses a mapping that has a key twice, of which YAML would silently keep the last, and merge keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a merge key '<<', which engine.yaml does not have", key_node.start_mark
+                )
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, Hashable):
                 raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is not a name", key_node.start_mark)
