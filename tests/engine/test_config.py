@@ -84,11 +84,26 @@ rsk: {}
     ]
 
 
-def test_standby_needs_a_client_id_of_its_own(place: Place) -> None:
-    place.environment["BALLAST_STANDBY_CLIENT_ID"] = "1"
+@pytest.mark.parametrize(
+    ("name", "other", "value"),
+    [
+        ("BALLAST_STANDBY_CLIENT_ID", "BALLAST_CLIENT_ID", "1"),
+        ("BALLAST_FLATTEN_CLIENT_ID", "BALLAST_CLIENT_ID", "1"),
+        ("BALLAST_FLATTEN_CLIENT_ID", "BALLAST_STANDBY_CLIENT_ID", "2"),
+    ],
+)
+def test_every_client_id_is_another(place: Place, name: str, other: str, value: str) -> None:
+    place.environment[name] = value
+    assert problems(place) == [f"{name}: saw '{value}', wanted an id other than {other}; fix: give it an id of its own"]
+
+
+def test_engine_trades_unless_told_to_stand_by(place: Place) -> None:
+    assert place.load()[0].role == "trading"
+    place.environment["BALLAST_ROLE"] = "standby"
+    assert place.load()[0].role == "standby"
+    place.environment["BALLAST_ROLE"] = "leader"
     assert problems(place) == [
-        "BALLAST_STANDBY_CLIENT_ID: saw '1', wanted an id other than BALLAST_CLIENT_ID; "
-        "fix: give the standby an id of its own"
+        "BALLAST_ROLE: saw 'leader', wanted trading or standby; fix: correct it in the engine's environment"
     ]
 
 

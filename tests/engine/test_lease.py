@@ -1,17 +1,23 @@
 # Copyright: (c) 2026, Ballast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One process holds the lease; who cannot have it learns who does."""
+"""One process holds the lease; who cannot have it learns who does, and who lost it is told so before its next order."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import re
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from reference_engine.lease import Lease, LeaseHeldError
+from reference_engine import lease as lease_module
+from reference_engine.lease import Lease, LeaseHeldError, LeaseLostError, raise_token, read_token
 from tests.engine.support import RELEASE, Place
 
 
@@ -52,3 +58,105 @@ def test_holder_without_a_name_is_reported_as_such(place: Place) -> None:
             LeaseHeldError, match=r"is held by a process that left no name \(the file says 'someone'\);"
         ):
             Lease(deployment).acquire()
+
+
+@pytest.fixture
+def held(place: Place) -> Iterator[Lease]:
+    deployment, _ = place.load()
+    with Lease(deployment) as lease:
+        lease.raise_token(0)
+        yield lease
+
+
+def test_token_rises_with_every_holder_and_stays_when_the_lease_is_given_back(place: Place) -> None:
+    deployment, _ = place.load()
+    for wanted in (1, 2, 3):
+        with Lease(deployment) as lease:
+            assert lease.raise_token(0) == wanted
+        newest = read_token(place.path / "lease")
+        assert newest is not None
+        assert (newest.token, newest.owner, newest.release) == (wanted, "blue", RELEASE)
+
+
+def test_token_rises_above_what_the_ledger_remembers(place: Place) -> None:
+    deployment, _ = place.load()
+    with Lease(deployment) as lease:
+        assert lease.raise_token(41) == 42
+
+
+def test_token_that_cannot_be_read_is_replaced_by_the_next_holder(place: Place) -> None:
+    (place.path / "lease/token").write_text('{"token": "many"}')
+    with pytest.raises(ValueError, match=r"lease/token: saw '.*many.*', wanted token, owner, release and since"):
+        read_token(place.path / "lease")
+    deployment, _ = place.load()
+    with Lease(deployment) as lease:
+        assert lease.raise_token(7) == 8
+
+
+def test_token_is_not_raised_without_the_lock(place: Place) -> None:
+    deployment, _ = place.load()
+    with pytest.raises(LeaseLostError, match="the lease's lock is not held"):
+        Lease(deployment).raise_token(0)
+    assert read_token(place.path / "lease") is None
+
+
+def test_lease_is_proven_until_it_is_given_back(place: Place, held: Lease) -> None:
+    assert (held.lost(), held.held, held.token) == (None, True, 1)
+    held.release()
+    assert (held.lost(), held.held, held.token) == ("the lease is not held", False, 0)
+
+
+def fence(directory: Path) -> None:
+    raise_token(directory, "operator", "fenced by hand")
+
+
+def replace_lock(directory: Path) -> None:
+    (directory / "lock.new").touch()
+    (directory / "lock.new").replace(directory / "lock")
+
+
+@pytest.mark.parametrize(
+    ("act", "reason"),
+    [
+        (fence, r"fenced out: token 2 is operator's since .*Z, ours is 1"),
+        (replace_lock, r".*/lease/lock is no longer the file that this engine locked"),
+        (lambda directory: (directory / "lock").unlink(), r"the lease cannot be proven: .*/lease/lock'"),
+        (lambda directory: (directory / "token").unlink(), r".*/lease/token is gone"),
+        (
+            lambda directory: (directory / "token").write_text("7"),
+            r"the lease cannot be proven: .*/lease/token: saw '7'",
+        ),
+    ],
+)
+def test_lost_lease_is_noticed_and_named(place: Place, held: Lease, act: Callable[[Path], None], reason: str) -> None:
+    act(place.path / "lease")
+    lost = held.lost()
+    assert lost is not None
+    assert re.match(reason, lost), lost
+
+
+def test_tokens_of_writers_that_write_at_once_differ(place: Place) -> None:
+    tokens: list[int] = []
+
+    def write(name: str) -> None:
+        for _ in range(10):
+            tokens.append(raise_token(place.path / "lease", name, "").token)  # noqa: PERF401 each at its own time
+
+    threads = [threading.Thread(target=write, args=(name,)) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(tokens) == list(range(1, 41))
+
+
+def test_writer_does_not_wait_for_ever_for_another(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease_module, "_WRITER_PATIENCE_SECONDS", 0.05)
+    directory = os.open(place.path / "lease", os.O_RDONLY)
+    fcntl.flock(directory, fcntl.LOCK_EX)
+    try:
+        with pytest.raises(BlockingIOError):
+            fence(place.path / "lease")
+    finally:
+        os.close(directory)
+    assert raise_token(place.path / "lease", "blue", "").token == 1

@@ -39,7 +39,8 @@ def main(environment: Mapping[str, str]) -> int:
     log.configure(engine_config.log_level)
     try:
         # The ledger is opened and closed inside the lease: closing it writes, and the next holder writes too.
-        with Lease(deployment), _opened(deployment) as ledger:
+        with Lease(deployment) as lease, _opened(deployment) as ledger:
+            lease.raise_token(0)
             return asyncio.run(_run(deployment, engine_config, ledger))
     except LedgerSchemaError as error:
         _complain(str(error))

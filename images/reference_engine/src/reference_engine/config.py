@@ -24,6 +24,7 @@ from .risk import InstrumentLimits, RiskLimits
 from .strategy import ParameterError, Strategy, StrategyNotFoundError, load_strategy
 
 DEFAULT_CONFIG_PATH = Path("/etc/engine/engine.yaml")
+DEFAULT_FLATTEN_CLIENT_ID = 911
 # A unix socket's path must fit the kernel's sockaddr_un (unix(7)): 108 bytes with the closing NUL.
 _SOCKET_PATH_BYTES = 107
 
@@ -61,6 +62,8 @@ class Deployment:
     gateway_port: int
     client_id: int
     standby_client_id: int
+    flatten_client_id: int
+    role: Literal["trading", "standby"]
     ledger: Path
     lease_dir: Path
     socket: Path
@@ -136,8 +139,8 @@ def load(environment: Mapping[str, str], config_path: Path) -> tuple[Deployment,
 
 
 def _read_environment(environment: Mapping[str, str], problems: list[Problem]) -> Deployment | None:
-    def take(name: str, wanted: str, accept: Callable[[str], bool]) -> str:
-        value = environment.get(name)
+    def take(name: str, wanted: str, accept: Callable[[str], bool], default: str | None = None) -> str:
+        value = environment.get(name, default)
         if value is None:
             problems.append(Problem(name, "nothing", wanted, "set it in the engine's environment"))
         elif not accept(value):
@@ -146,9 +149,12 @@ def _read_environment(environment: Mapping[str, str], problems: list[Problem]) -
             return value
         return ""
 
-    def take_integer(name: str, low: int, high: int) -> int:
+    def take_integer(name: str, low: int, high: int, default: int | None = None) -> int:
         value = take(
-            name, f"an integer from {low} to {high}", lambda text: text.isdecimal() and low <= int(text) <= high
+            name,
+            f"an integer from {low} to {high}",
+            lambda text: text.isdecimal() and low <= int(text) <= high,
+            None if default is None else str(default),
         )
         return int(value or low)
 
@@ -166,15 +172,18 @@ def _read_environment(environment: Mapping[str, str], problems: list[Problem]) -
     # Client id 0 would take over manual orders of the account (ib-gateway: reqAutoOpenOrders).
     client_id = take_integer("BALLAST_CLIENT_ID", 1, 2**31 - 1)
     standby_client_id = take_integer("BALLAST_STANDBY_CLIENT_ID", 1, 2**31 - 1)
-    if len(problems) == before and client_id == standby_client_id:
-        problems.append(
-            Problem(
-                "BALLAST_STANDBY_CLIENT_ID",
-                repr(str(standby_client_id)),
-                "an id other than BALLAST_CLIENT_ID",
-                "give the standby an id of its own",
+    flatten_client_id = take_integer("BALLAST_FLATTEN_CLIENT_ID", 1, 2**31 - 1, DEFAULT_FLATTEN_CLIENT_ID)
+    role = take("BALLAST_ROLE", "trading or standby", {"trading", "standby"}.__contains__, "trading")
+    taken = {client_id: "BALLAST_CLIENT_ID"}
+    for name, value in (
+        ("BALLAST_STANDBY_CLIENT_ID", standby_client_id),
+        ("BALLAST_FLATTEN_CLIENT_ID", flatten_client_id),
+    ):
+        if len(problems) == before and value in taken:
+            problems.append(
+                Problem(name, repr(str(value)), f"an id other than {taken[value]}", "give it an id of its own")
             )
-        )
+        taken.setdefault(value, name)
     ledger = take_path("BALLAST_LEDGER", "the absolute path of the ledger's database", lambda _: True)
     lease_dir = take_path("BALLAST_LEASE_DIR", "the absolute path of an existing directory", Path.is_dir)
     socket = take_path(
@@ -194,6 +203,8 @@ def _read_environment(environment: Mapping[str, str], problems: list[Problem]) -
         gateway_port=port,
         client_id=client_id,
         standby_client_id=standby_client_id,
+        flatten_client_id=flatten_client_id,
+        role=role,  # type: ignore[arg-type]  # one of the two, checked above
         ledger=ledger,
         lease_dir=lease_dir,
         socket=socket,
