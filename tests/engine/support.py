@@ -27,7 +27,7 @@ from reference_engine.model import (
 )
 
 ROOT = Path(__file__).parents[2]
-MIGRATION = ROOT / "roles/ledger/files/migrations/0001_initial.sql"
+MIGRATIONS = sorted((ROOT / "roles/ledger/files/migrations").glob("*.sql"))
 ACCOUNT = "DU1234567"
 RELEASE = "20261122T204501Z-deadbeef"
 AAPL = Instrument("AAPL", con_id=265598, primary_exchange="NASDAQ")
@@ -69,8 +69,9 @@ class Place:
         """Make the ledger as the ledger role's migrator does."""
         connection = sqlite3.connect(self.ledger)
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.executescript(MIGRATION.read_text(encoding="utf-8"))
-        connection.execute("PRAGMA user_version = 1")
+        for migration in MIGRATIONS:
+            connection.executescript(migration.read_text(encoding="utf-8"))
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
         connection.close()
 
     def load(self) -> tuple[Deployment, EngineConfig]:

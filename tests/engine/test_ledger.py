@@ -104,7 +104,7 @@ def test_operators_questions_are_answered_by_an_index(place: Place, question: st
         ),
         (
             lambda path: path.write_bytes(b""),
-            "ledger {path}: schema version is 0, wanted at least 1; run the ledger's migrations first",
+            "ledger {path}: schema version is 0, wanted at least 2; run the ledger's migrations first",
         ),
     ],
 )
@@ -135,7 +135,7 @@ def test_order_ref_cannot_be_used_twice(ledger: Ledger) -> None:
 
 def test_halted_account_takes_no_intent(place: Place, ledger: Ledger) -> None:
     place.execute(
-        "INSERT INTO trading_state VALUES (?, 'halted', 'too fast', 'ann', '2026-11-22T20:45:01.123Z')", ACCOUNT
+        "INSERT INTO trading_state VALUES (?, 'halted', 'too fast', 'ann', '2026-11-22T20:45:01.123Z', 0)", ACCOUNT
     )
     with pytest.raises(TradingHaltedError) as caught:
         intend(ledger)

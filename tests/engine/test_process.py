@@ -297,14 +297,14 @@ def test_ledger_without_schema_exits_65(place: Place, start: Callable[..., Proce
     place.ledger.write_bytes(b"")
     assert start().end(None) == (
         65,
-        f"reference_engine: ledger {place.ledger}: schema version is 0, wanted at least 1; "
+        f"reference_engine: ledger {place.ledger}: schema version is 0, wanted at least 2; "
         "run the ledger's migrations first\n",
     )
 
 
 def test_ledger_that_claims_a_schema_it_does_not_have_exits_65(place: Place, start: Callable[..., Process]) -> None:
     place.ledger.write_bytes(b"")
-    place.execute("PRAGMA user_version = 1")
+    place.execute("PRAGMA user_version = 2")
     assert start().end(None) == (
         65,
         f"reference_engine: ledger {place.ledger}: no such table: orders; wanted a ledger made by the ledger's "

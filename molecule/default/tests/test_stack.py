@@ -142,7 +142,7 @@ def test_every_kind_of_check_can_be_asked_ad_hoc(module: Module, status: Status)
 def test_a_snapshot_is_proven_against_its_manifest_and_damage_is_seen(host: Host, module: Module) -> None:
     newest = host.check_output("ls -1 /var/backups/ballast/dev-main/*.manifest.json | tail -n 1")
     artefact = newest.removesuffix(".manifest.json")
-    good = module("sqlite_verify", path=artefact, manifest=newest, mode="deep", schema_version=1)
+    good = module("sqlite_verify", path=artefact, manifest=newest, mode="deep", schema_version=2)
     assert good["status"] == "ok", good
     damaged = "/var/tmp/damaged.db"  # noqa: S108
     host.check_output(f"zstd --decompress --force --quiet {artefact} -o {damaged}")

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from .config import Deployment
 from .model import Execution, OrderReport, OrderRequest, Position, Snapshot, iso, utc_now
 
-REQUIRED_SCHEMA_VERSION = 1
+REQUIRED_SCHEMA_VERSION = 2
 OPEN_STATUSES = ("intent", "sent", "submitted", "cancelling")
 COUNTED_TABLES = ("orders", "executions", "trades")
 
@@ -52,6 +52,10 @@ class LedgerSchemaError(Exception):
 
 class TradingHaltedError(Exception):
     """Trading of the account was halted in the ledger; the text says by whom and why."""
+
+
+class FencedError(Exception):
+    """The ledger has seen a newer lease than this engine's: another one trades, or did."""
 
 
 class OpenOrder(NamedTuple):
@@ -105,6 +109,8 @@ class Ledger:
         path = deployment.ledger
         self._connection = _open(path)
         self._patience_ms = _BUSY_TIMEOUT_MS
+        self.fencing_token = 0
+        """The token of the lease this engine holds; every intent is checked against the newest one in the ledger."""
         self.schema_version: int = self._connection.execute("PRAGMA user_version").fetchone()[0]
         if self.schema_version < REQUIRED_SCHEMA_VERSION:
             self._connection.close()
@@ -138,13 +144,17 @@ class Ledger:
     def record_intent(
         self, order_ref: str, request: OrderRequest, *, strategy: str, client_id: int, broker_order_id: int
     ) -> None:
-        """Commit the order before it is sent; raises `TradingHaltedError` when the account is halted."""
+        """Commit the order before it is sent.
+
+        Raises `TradingHaltedError` when the account is halted, `FencedError` when a newer lease has traded it.
+        """
         now = iso(utc_now())
         instrument = request.instrument
         with self._transaction() as connection:
             halt = self._halt(connection)
             if halt:
                 raise TradingHaltedError(halt)
+            self._check_fence(connection)
             self._insert(
                 connection,
                 "orders",
@@ -163,6 +173,9 @@ class Ledger:
                     "quantity": request.quantity,
                     "order_type": request.order_type,
                     "limit_price": request.limit_price,
+                    "stop_price": request.stop_price,
+                    "trail_amount": request.trail_amount,
+                    "trail_percent": request.trail_percent,
                     "time_in_force": request.time_in_force,
                     "status": "intent",
                     "client_id": client_id,
@@ -290,10 +303,18 @@ class Ledger:
         with self._transaction() as connection:
             self._event(connection, kind, message, data or {})
 
-    def record_risk_event(self, kind: str, severity: str, message: str) -> None:
-        """Note something that a person may have to resolve."""
+    def record_risk_event(
+        self,
+        kind: str,
+        severity: str,
+        message: str,
+        *,
+        symbol: str | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Note something that a person may have to resolve; once, while the same is unresolved."""
         with self._transaction() as connection:
-            self._risk_event(connection, kind, severity, message)
+            self._risk_event(connection, kind, severity, message, symbol=symbol, details=details)
 
     # -- inside a transaction
 
@@ -393,6 +414,24 @@ class Ledger:
             (self._account,),
         ).fetchone()
         return f"{row[0]} (by {row[1]}, since {row[2]})" if row else None
+
+    def _check_fence(self, connection: sqlite3.Connection) -> None:
+        row = connection.execute(
+            "SELECT fencing_token FROM trading_state WHERE account = ?", (self._account,)
+        ).fetchone()
+        newest = row[0] if row else 0
+        if newest > self.fencing_token:
+            raise FencedError(
+                f"this engine's lease has token {self.fencing_token}, the ledger has seen token {newest}: "
+                "another engine has the right to trade"
+            )
+        if newest < self.fencing_token:
+            connection.execute(
+                "INSERT INTO trading_state (account, state, reason, changed_by, changed_at, fencing_token) "
+                "VALUES (?, 'trading', 'first order of a lease', ?, ?, ?) "
+                "ON CONFLICT (account) DO UPDATE SET fencing_token = excluded.fencing_token",
+                (self._account, self._source, iso(utc_now()), self.fencing_token),
+            )
 
     def _record_order(
         self, connection: sqlite3.Connection, report: OrderReport, *, authoritative: bool = False
