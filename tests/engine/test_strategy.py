@@ -69,8 +69,8 @@ def test_demo_sells_when_it_finds_more_than_its_limit() -> None:
     [
         (0.0, "MKT", None, "order quantity is 0.0, wanted a number above 0"),
         (float("nan"), "MKT", None, "order quantity is nan, wanted a number above 0"),
-        (1.0, "LMT", None, "LMT order with limit_price None: LMT needs one, MKT has none"),
-        (1.0, "MKT", 5.0, "MKT order with limit_price 5.0: LMT needs one, MKT has none"),
+        (1.0, "LMT", None, "LMT order with no price: wanted limit_price"),
+        (1.0, "MKT", 5.0, "MKT order with limit_price: wanted no price"),
     ],
 )
 def test_order_that_makes_no_sense_cannot_be_made(

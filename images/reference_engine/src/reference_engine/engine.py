@@ -10,16 +10,28 @@ import functools
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final, Literal
 
 from . import log
 from .config import Deployment, EngineConfig
 from .gateway import BrokerLink, LinkError, SessionState, UnknownInstrumentError
-from .ledger import Difference, Ledger, OpenOrder, TradingHaltedError
+from .guard import Guard, Refusal
+from .ledger import Difference, FencedError, Ledger, OpenOrder, TradingHaltedError
 from .metrics import Metrics
-from .model import Execution, Instrument, OrderReport, OrderRequest, Position, Snapshot, Tick, iso, utc_now
+from .model import (
+    AccountValues,
+    Execution,
+    Instrument,
+    OrderReport,
+    OrderRequest,
+    Position,
+    Snapshot,
+    Tick,
+    iso,
+    utc_now,
+)
 
 Role = Literal["starting", "trading", "standby", "stopping"]
 
@@ -32,6 +44,7 @@ _RETRY_SECONDS: Final = 1.0
 _SETTLE_SECONDS: Final = 1.0
 # Half of the 30 s between SIGTERM and SIGKILL; the rest is for closing.
 _DRAIN_LIMIT_SECONDS: Final = 15.0
+_DUTY_EVERY_SECONDS: Final = 1.0
 
 
 def _told(method: Callable[..., None]) -> Callable[..., None]:
@@ -73,6 +86,16 @@ class Engine:
         self._failure: Exception | None = None
         self._sent_at: dict[str, float] = {}
         self._cancel_asked: set[str] = set()
+        self._prices: dict[int, float] = {}
+        self._account_values = AccountValues()
+        # Why this engine does not trade now, by who says so; `block` and `unblock` keep it.
+        self._blocks: dict[str, str] = {}
+        self.guards: list[Guard] = []
+        """What every order must pass, in this order."""
+        self.lease_check: Callable[[], Refusal | None] = lambda: None
+        """Asked last, when an order is about to leave: does this engine still have the right to trade?"""
+        self.duties: list[Callable[[datetime], None]] = []
+        """What is to be done once a second, trading or not; an exception there stops the engine as any other does."""
         self._wake = asyncio.Event()
         self._changed = asyncio.Event()
         self._over = asyncio.Event()
@@ -93,6 +116,7 @@ class Engine:
         tasks: list[asyncio.Task[None]] = [
             asyncio.create_task(self._link.run(self)),
             asyncio.create_task(self._keep_reconciled()),
+            asyncio.create_task(self._do_duties()),
         ]
         waits = [asyncio.create_task(event.wait()) for event in (stop, self._over)]
         try:
@@ -129,6 +153,13 @@ class Engine:
             except LinkError as error:
                 log.warning("reconciliation_failed", reason=error)
                 self._reconcile_at = time.monotonic() + _RETRY_SECONDS
+
+    async def _do_duties(self) -> None:
+        while True:
+            now = utc_now()
+            for duty in self.duties:
+                duty(now)
+            await asyncio.sleep(_DUTY_EVERY_SECONDS)
 
     def _may_reconcile(self) -> bool:
         return self._link.state == "ready" and self._account_problem() is None
@@ -293,11 +324,23 @@ class Engine:
     @_told
     def on_tick(self, tick: Tick) -> None:
         self._last_tick = time.monotonic()
+        self._prices[tick.instrument.con_id] = tick.price
         self.metrics.ticks += 1
         if not self._may_trade():
             return
-        for request in self._config.strategy.on_tick(tick, self):
+        for request in self._ask_strategy(tick):
             self._submit(request)
+
+    def _ask_strategy(self, tick: Tick) -> Sequence[OrderRequest]:
+        """Return what the strategy wants now; its exceptions end here and are never taken for the engine's."""
+        try:
+            return list(self._config.strategy.on_tick(tick, self))
+        except Exception as error:  # noqa: BLE001 a user's strategy may raise anything
+            self._strategy_failed(error)
+            return ()
+
+    def _strategy_failed(self, error: Exception) -> None:
+        self._fail(error)
 
     @_told
     def on_order(self, report: OrderReport) -> None:
@@ -345,28 +388,59 @@ class Engine:
             # A trade made by hand, or a fill of ours that is still on its way.
             self._want_reconciliation(_RECONCILE_SOON_SECONDS)
 
+    @_told
+    def on_account(self, values: AccountValues) -> None:
+        self._account_values = values
+
     def _orders_changed(self) -> None:
         self._open = self._ledger.open_orders()
         self._changed.set()
 
     # -- orders
 
+    def block(self, name: str, reason: str) -> None:
+        """Stop trading for a reason, until `unblock`; /health shows it under the name."""
+        if name not in self._blocks:
+            log.warning("trading_blocked", by=name, reason=reason)
+        self._blocks[name] = reason
+
+    def unblock(self, name: str) -> None:
+        """Take a reason back; trading goes on when it was the last."""
+        if self._blocks.pop(name, None) is not None:
+            log.info("trading_unblocked", by=name)
+
+    def _blockers(self) -> Iterator[tuple[str, str]]:
+        """Yield every reason why no order is sent now, as (name, text). The strategy is asked only without any."""
+        if self.role != "trading":
+            yield "role", f"role is {self.role}"
+        if self._failure is not None:
+            yield "failure", f"{type(self._failure).__name__}: {self._failure}"
+        if self._link.state != "ready":
+            yield "gateway", f"{self._link.state}: {self._link.reason}"
+        if problem := self._account_problem():
+            yield "account", problem
+        if not self._reconciled:
+            yield "reconciliation", "not reconciled with the broker since the session began"
+        if halt := self._ledger.halt():
+            yield "halt", f"trading is halted: {halt}"
+        yield from self._blocks.items()
+
     def _may_trade(self) -> bool:
-        return (
-            self.role == "trading"
-            and self._reconciled
-            and self._link.state == "ready"
-            and self._failure is None
-            and self._account_problem() is None
-            and self._ledger.halt() is None
-        )
+        return next(self._blockers(), None) is None
 
     def _submit(self, request: OrderRequest) -> None:
+        """Carry a strategy's wish to the broker: guards, pacing, lease, intent committed, bytes leave, marked sent."""
+        if refusal := self._refusal_of(request):
+            self._refuse(request, refusal)
+            return
         order_ref = f"{self._deployment.stack}:{secrets.token_hex(8)}"
         try:
             broker_order_id = self._link.next_order_id()
         except LinkError as error:
             log.warning("order_not_sent", reason=error)
+            return
+        if refusal := self.lease_check():
+            self._refuse(request, refusal)
             return
         try:
             self._ledger.record_intent(
@@ -377,7 +451,11 @@ class Engine:
                 broker_order_id=broker_order_id,
             )
         except TradingHaltedError as error:
-            log.warning("order_refused", reason=f"trading is halted: {error}")
+            log.warning("order_refused", kind="halted", reason=f"trading is halted: {error}")
+            return
+        except FencedError as error:
+            self.block("lease", str(error))
+            self._refuse(request, Refusal("fenced", str(error), "critical"))
             return
         try:
             self._link.place(order_ref, broker_order_id, request)
@@ -398,6 +476,32 @@ class Engine:
             type=request.order_type,
         )
 
+    def _refusal_of(self, request: OrderRequest) -> Refusal | None:
+        now = utc_now()
+        for guard in self.guards:
+            if refusal := guard.refusal(request, now):
+                return refusal
+        return None
+
+    def _refuse(self, request: OrderRequest, refusal: Refusal) -> None:
+        """Leave every trace of an order that is not sent."""
+        self.metrics.refusals[refusal.kind] += 1
+        log.warning(
+            "order_refused",
+            kind=refusal.kind,
+            side=request.side,
+            quantity=request.quantity,
+            symbol=request.instrument.symbol,
+            reason=refusal.message,
+        )
+        self._ledger.record_risk_event(
+            refusal.kind,
+            refusal.severity,
+            refusal.message,
+            symbol=request.instrument.symbol,
+            details={"side": request.side, "quantity": request.quantity, **refusal.details},
+        )
+
     # -- what a strategy may know (AccountView)
 
     def position(self, instrument: Instrument) -> float:
@@ -405,6 +509,13 @@ class Engine:
 
     def open_orders(self, instrument: Instrument) -> int:
         return sum(order.con_id == instrument.con_id for order in self._open)
+
+    def price(self, instrument: Instrument) -> float | None:
+        return self._prices.get(instrument.con_id)
+
+    @property
+    def account_values(self) -> AccountValues:
+        return self._account_values
 
     # -- health
 
@@ -455,6 +566,8 @@ class Engine:
             checks["trading"] = ("fail", f"role is {self.role}")
         elif halt:
             checks["trading"] = ("warn", f"trading is halted: {halt}")
+        elif self._blocks:
+            checks["trading"] = ("warn", "; ".join(f"{name}: {text}" for name, text in self._blocks.items()))
         return checks
 
     def health(self) -> dict[str, Any]:
@@ -484,6 +597,7 @@ class Engine:
                 "connected_at": iso(connected_at) if connected_at else None,
             },
             "data": {"last_tick_age_seconds": None if age is None else round(age, 3)},
+            "trading": {"blocked_by": dict(self._blockers())},
             "orders": {"open": len(self._open)},
             "positions": {symbol: quantity for symbol, quantity in self._positions.values() if quantity},
             "ledger": {"schema_version": self._ledger.schema_version, "rows": dict(self._ledger.rows)},

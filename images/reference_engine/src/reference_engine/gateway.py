@@ -20,10 +20,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, Protocol
 
-from ib_async import IB, Contract, LimitOrder, MarketOrder, Order, OrderStatus, StartupFetchNONE
+from ib_async import IB, Contract, Order, OrderStatus, StartupFetchNONE
 
 from . import log
-from .model import Execution, Instrument, OrderReport, OrderRequest, Position, Snapshot, Tick, utc_now
+from .model import AccountValues, Execution, Instrument, OrderReport, OrderRequest, Position, Snapshot, Tick, utc_now
 
 SessionState = Literal["unreachable", "no_handshake", "not_logged_in", "client_id_in_use", "broker_link_lost", "ready"]
 
@@ -52,6 +52,7 @@ class Listener(Protocol):
     def on_execution(self, execution: Execution) -> None: ...
     def on_commission(self, execution: Execution) -> None: ...
     def on_position(self, position: Position) -> None: ...
+    def on_account(self, values: AccountValues) -> None: ...
 
 
 class LinkError(Exception):
@@ -399,15 +400,10 @@ class IbLink:
         contract = self._contracts.get(request.instrument.con_id)
         if contract is None:
             raise LinkError(f"{request.instrument.symbol} is not subscribed in this session")
-        order: Order
-        if request.limit_price is not None:
-            order = LimitOrder(request.side, request.quantity, request.limit_price)
-        else:
-            order = MarketOrder(request.side, request.quantity)
+        order = _order(request)
         order.orderId = broker_order_id
         order.orderRef = order_ref
         order.account = self._account
-        order.tif = request.time_in_force
         try:
             ib.placeOrder(contract, order)
         except ConnectionError as error:
@@ -441,6 +437,25 @@ def _contract(instrument: Instrument) -> Contract:
         primaryExchange=instrument.primary_exchange,
         lastTradeDateOrContractMonth=instrument.expiry,
     )
+
+
+def _order(request: OrderRequest) -> Order:
+    """Return the library's order. IB keeps a stop's price and a trail's distance in one field, auxPrice."""
+    order = Order(
+        action=request.side, totalQuantity=request.quantity, orderType=request.order_type, tif=request.time_in_force
+    )
+    if request.limit_price is not None:
+        order.lmtPrice = request.limit_price
+    if request.order_type == "TRAIL":
+        if request.stop_price is not None:
+            order.trailStopPrice = request.stop_price
+        if request.trail_percent is not None:
+            order.trailingPercent = request.trail_percent
+        else:
+            order.auxPrice = request.trail_amount
+    elif request.stop_price is not None:
+        order.auxPrice = request.stop_price
+    return order
 
 
 def _instrument(contract: Any) -> Instrument:

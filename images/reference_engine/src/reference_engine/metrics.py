@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import resource
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -37,6 +38,7 @@ class Metrics:
     reconciliations: int = 0
     acknowledgements: int = 0
     acknowledgement_seconds: float = 0.0
+    refusals: Counter[str] = field(default_factory=Counter)
     started: float = field(default_factory=time.time)
 
     def render(self, health: Mapping[str, Any], sessions: int) -> str:
@@ -66,6 +68,18 @@ class Metrics:
         age = health["data"]["last_tick_age_seconds"]
         page.add("last_tick_age_seconds", "gauge", "Age of the newest tick.", [({}, age)] if age is not None else [])
         page.add("orders_sent_total", "counter", "Orders handed to the gateway.", [({}, self.orders_sent)])
+        page.add(
+            "orders_refused_total",
+            "counter",
+            "Orders that a guard refused.",
+            [({"kind": kind}, count) for kind, count in sorted(self.refusals.items())],
+        )
+        page.add(
+            "trading_blocked",
+            "gauge",
+            "1 for every reason why no order is sent now.",
+            [({"by": name}, 1) for name in sorted(health["trading"]["blocked_by"])],
+        )
         page.add("orders_open", "gauge", "Orders without a final status.", [({}, health["orders"]["open"])])
         page.add("executions_total", "counter", "Fills received live.", [({}, self.executions)])
         page.add_summary(

@@ -9,12 +9,13 @@ times are aware datetimes in UTC.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
 Side = Literal["BUY", "SELL"]
-OrderType = Literal["MKT", "LMT"]
+OrderType = Literal["MKT", "LMT", "STP", "STP LMT", "TRAIL"]
 
 
 def utc_now() -> datetime:
@@ -49,9 +50,27 @@ class Tick:
     at: datetime
 
 
+_PRICES_OF: dict[str, tuple[frozenset[str], ...]] = {
+    "MKT": (frozenset(),),
+    "LMT": (frozenset({"limit_price"}),),
+    "STP": (frozenset({"stop_price"}),),
+    "STP LMT": (frozenset({"stop_price", "limit_price"}),),
+    "TRAIL": tuple(
+        frozenset({distance, *start})
+        for distance in ("trail_amount", "trail_percent")
+        for start in ((), ("stop_price",))
+    ),
+}
+
+
 @dataclass(frozen=True)
 class OrderRequest:
-    """An order as a strategy wishes it. ``limit_price`` is required for LMT and refused for MKT."""
+    """An order as a strategy wishes it.
+
+    Each type has its prices: LMT ``limit_price``; STP ``stop_price``; STP LMT both; TRAIL one of ``trail_amount`` (in
+    the instrument's currency) and ``trail_percent``, with ``stop_price`` as the first stop if wanted; MKT none.
+    With ``replaces``, the ``order_ref`` of a working order, that order gets these terms: no new one is sent.
+    """
 
     instrument: Instrument
     side: Side
@@ -59,14 +78,36 @@ class OrderRequest:
     order_type: OrderType = "MKT"
     limit_price: float | None = None
     time_in_force: str = "DAY"
+    stop_price: float | None = None
+    trail_amount: float | None = None
+    trail_percent: float | None = None
+    replaces: str = ""
 
     def __post_init__(self) -> None:
-        if not self.quantity > 0:
+        if not 0 < self.quantity < math.inf:
             raise ValueError(f"order quantity is {self.quantity}, wanted a number above 0")
-        if (self.order_type == "LMT") != (self.limit_price is not None):
-            raise ValueError(
-                f"{self.order_type} order with limit_price {self.limit_price}: LMT needs one, MKT has none"
-            )
+        if self.order_type not in _PRICES_OF:
+            raise ValueError(f"order type is {self.order_type!r}, wanted one of {', '.join(_PRICES_OF)}")
+        prices = {
+            "limit_price": self.limit_price,
+            "stop_price": self.stop_price,
+            "trail_amount": self.trail_amount,
+            "trail_percent": self.trail_percent,
+        }
+        given = {name: price for name, price in prices.items() if price is not None}
+        if given.keys() not in _PRICES_OF[self.order_type]:
+            wanted = " or ".join(", ".join(sorted(names)) or "no price" for names in _PRICES_OF[self.order_type])
+            raise ValueError(f"{self.order_type} order with {', '.join(given) or 'no price'}: wanted {wanted}")
+        for name, price in given.items():
+            if not math.isfinite(price):
+                raise ValueError(f"{name} is {price}, wanted a finite number")
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """A strategy's wish that a working order of its own ends."""
+
+    order_ref: str
 
 
 @dataclass(frozen=True)
@@ -116,6 +157,22 @@ class Position:
     instrument: Instrument
     quantity: float
     average_cost: float
+
+
+@dataclass(frozen=True)
+class AccountValues:
+    """What the broker says the account is worth, in the account's base currency. None: not told (yet).
+
+    ``daily_pnl`` is realized and unrealized since the broker's day began.
+    """
+
+    net_liquidation: float | None = None
+    cash: float | None = None
+    unrealized_pnl: float | None = None
+    realized_pnl: float | None = None
+    daily_pnl: float | None = None
+    maintenance_margin: float | None = None
+    available_funds: float | None = None
 
 
 @dataclass(frozen=True)
