@@ -455,5 +455,5 @@ async def test_a_request_that_is_not_simulated_is_refused_by_its_id() -> None:
         client.errors.clear()
         await client.reqMatchingSymbolsAsync("AA")
         assert [error[1:] for error in client.errors] == [
-            (322, "Error processing request: message 81 is not simulated")
+            (322, "Error processing request: RequestMatchingSymbols is not simulated")
         ]

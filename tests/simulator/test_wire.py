@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import struct
-from datetime import UTC, datetime
 from decimal import Decimal
 from unittest import mock
 
@@ -17,10 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ib_async import IB, LimitOrder, Order
 
-from gateway_simulator import messages
-from gateway_simulator.broker import Broker, OrderRequest
-from gateway_simulator.contracts import LISTED
-from gateway_simulator.market import Market
+from gateway_simulator.contracts import ContractQuery
+from gateway_simulator.messages import TextDialect
+from gateway_simulator.requests import PlaceOrder
 from gateway_simulator.wire import LARGEST_FRAME, FieldError, Fields, WireError, frame, read_frame, split_fields
 from tests.simulator.support import AAPL, ACCOUNT, connected, running
 
@@ -80,7 +78,7 @@ def test_unset_numbers_read_as_none_and_empty_ones_as_nothing() -> None:
 
 
 def order_fields(order: Order) -> list[str]:
-    """Return the fields of a placeOrder message as ib_async writes it, but for the message id."""
+    """Return the fields of a placeOrder message as ib_async writes it."""
     written: list[str] = []
     client = IB().client
     client._serverVersion = 178
@@ -89,16 +87,14 @@ def order_fields(order: Order) -> list[str]:
         mock.patch.object(client, "sendMsg", written.append),
     ):
         client.placeOrder(8, AAPL, order)
-    return split_fields(written[0].encode())[1:]
+    return split_fields(written[0].encode())
 
 
 def test_an_order_is_read_as_the_client_wrote_it() -> None:
     order = LimitOrder("SELL", 4, 1.25, orderRef="blue:1", account=ACCOUNT, tif="GTC", outsideRth=True, hidden=True)
-    assert messages.read_order(178, 1, LISTED, Fields(order_fields(order))) == OrderRequest(
-        client_id=1,
+    assert TextDialect(178).decode_fields(Fields(order_fields(order))) == PlaceOrder(
         order_id=8,
-        instrument=LISTED[265598],
-        exchange="SMART",
+        contract=ContractQuery(265598, "AAPL", "STK", "SMART", "", "USD", "", ""),
         action="SELL",
         quantity=Decimal(4),
         order_type="LMT",
@@ -113,17 +109,15 @@ def test_an_order_is_read_as_the_client_wrote_it() -> None:
     )
 
 
-_GOOD_ORDER = order_fields(LimitOrder("BUY", 1, 1.25))
+_GOOD_ORDER = order_fields(LimitOrder("BUY", 1, 1.25))[1:]
 _odd_fields = st.sampled_from(["", "0", "1", "-1", "x", "BAG", "1e400", "1e-400", "9" * 30, "nan", "\uffff", "MKT"])
 
 
 @given(st.dictionaries(st.integers(0, 90), _odd_fields, max_size=4), st.integers(0, 120))
-def test_an_order_with_odd_or_missing_fields_is_placed_or_refused(odd: dict[int, str], length: int) -> None:
+def test_an_order_with_odd_or_missing_fields_is_read_or_refused(odd: dict[int, str], length: int) -> None:
     fields = [odd.get(index, field) for index, field in enumerate(_GOOD_ORDER)][:length]
-    market = Market(1)
-    broker = Broker(ACCOUNT, LISTED, lambda instrument: market.quote(instrument, 0), lambda: datetime.now(UTC))
     with contextlib.suppress(FieldError):
-        assert broker.place(messages.read_order(178, 1, LISTED, Fields(fields)))
+        assert isinstance(TextDialect(178).decode_fields(Fields(["3", *fields])), PlaceOrder)
 
 
 @given(st.binary(max_size=40))
@@ -169,9 +163,9 @@ async def test_malformed_bytes_cost_only_their_own_connection(data: bytes) -> No
         (frame("x"), "Server error when reading an API client request: field 0 is 'x', wanted a whole number"),
         (
             frame(4, 1, "abc"),
-            "Server error when reading an API client request: field 1 is 'abc', wanted a whole number",
+            "Server error when reading an API client request: field 2 is 'abc', wanted a whole number",
         ),
-        (frame(3, 1), "Server error when reading an API client request: field 1 is missing"),
+        (frame(3, 1), "Server error when reading an API client request: field 2 is missing"),
     ],
 )
 async def test_a_request_that_cannot_be_read_is_error_320_and_the_session_goes_on(

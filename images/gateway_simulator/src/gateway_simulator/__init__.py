@@ -9,7 +9,8 @@ Layers, each knowing only those above it in this list:
     broker              accounts, orders, matching, executions, commissions (pure)
     store               the broker's state on disk
     wire                frames and fields
-    messages            the layout of every message, by server version
-    session             one client's conversation
+    requests            everything a client can ask for
+    messages            the text dialect: the layout of every message, by server version
+    session             one client's conversation: requests in, replies out, whatever the dialect
     server              all clients, the market's clock, the broker link
 """

@@ -10,10 +10,10 @@ import logging
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from . import messages
+from . import accounts, requests
 from .broker import (
     Charged,
     Event,
@@ -22,14 +22,16 @@ from .broker import (
     Order,
     OrderChanged,
     OrderFailed,
+    OrderRequest,
     Position,
     PositionChanged,
     Valuation,
 )
-from .contracts import Instrument
+from .contracts import ContractQuery, Instrument
 from .market import SECONDS_PER_DAY, Bar
-from .messages import NO_REQUEST
-from .wire import FieldError, Fields, WireError, read_frame, read_version_range, split_fields
+from .messages import LOWEST_VERSION, NO_REQUEST, TextDialect, handshake
+from .requests import NumberedRequest, Request
+from .wire import FieldError, WireError, read_frame, read_version_range
 
 if TYPE_CHECKING:
     from .server import Simulator
@@ -39,20 +41,12 @@ HANDSHAKE_SECONDS = 30.0
 LARGEST_BACKLOG = 8 << 20
 MOST_BARS = 5000
 
-START_API = 71
 FARMS = (
     (2104, "Market data farm connection is OK:usfarm"),
     (2106, "HMDS data farm connection is OK:ushmds"),
     (2158, "Sec-def data farm connection is OK:secdefnj"),
 )
 LINK_DOWN = (2110, "Connectivity between Trader Workstation and server is broken. It will be restored automatically.")
-
-# Requests that the simulator does not play -> where their request id stands, None when they have none.
-NOT_SIMULATED = {
-    10: 2, 12: None, 18: None, 21: 2, 22: 1, 24: None, 50: 2, 52: 2, 54: 2, 55: 2, 67: 2, 74: 2, 78: 2, 79: 1, 80: None,
-    81: 1, 82: None, 83: 1, 84: 1, 85: None, 86: 1, 87: 1, 88: 1, 91: None, 92: 1, 94: 1, 96: 1, 97: 1, 100: 1, 102: 1,
-    104: 1,
-}  # fmt: skip
 
 _logger = logging.getLogger(__name__)
 
@@ -63,6 +57,7 @@ class Session:
     def __init__(self, simulator: Simulator, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.client_id: int | None = None
         self.version = 0
+        self.dialect = TextDialect(0)
         self._simulator = simulator
         self._reader = reader
         self._writer = writer
@@ -78,7 +73,7 @@ class Session:
         try:
             if await self._shake_hands():
                 while (body := await read_frame(self._reader)) is not None and not self._writer.is_closing():
-                    self._receive(split_fields(body))
+                    self._receive(body)
         except WireError as error:
             self._log(logging.WARNING, "malformed bytes, connection closed", reason=str(error))
         except (ConnectionError, TimeoutError) as error:
@@ -104,13 +99,13 @@ class Session:
 
     def notice(self, code: int, text: str) -> None:
         """Tell the client something that belongs to no request."""
-        self._send(messages.error(self.version, NO_REQUEST, code, text))
+        self._send(self.dialect.error(NO_REQUEST, code, text))
 
     def tick(self) -> None:
         """Send the present quote of every subscription."""
         frames = []
         for request_id, instrument in self._subscriptions.items():
-            frames += messages.ticks(request_id, self._simulator.quote(instrument))
+            frames += self.dialect.ticks(request_id, self._simulator.quote(instrument))
         self._send(*frames)
 
     def tell(self, events: Sequence[Event]) -> None:
@@ -122,15 +117,15 @@ class Session:
                 case OrderChanged(order) if order.client_id == self.client_id:
                     frames += self._order(order)
                 case OrderFailed(client_id, order_id, code, text) if client_id == self.client_id:
-                    frames.append(messages.error(self.version, order_id, code, text))
+                    frames.append(self.dialect.error(order_id, code, text))
                 case Executed(execution) if execution.client_id == self.client_id:
                     frames.append(self._execution(NO_REQUEST, execution))
                 case Charged(execution) if execution.client_id == self.client_id:
-                    frames.append(messages.commission_report(self._instrument(execution), execution))
+                    frames.append(self.dialect.commission_report(self._instrument(execution), execution))
                 case PositionChanged(position):
                     account_changed = True
                     if self._follows_positions:
-                        frames.append(messages.position(self._account, self._instrument(position), position))
+                        frames.append(self.dialect.position(self._account, self._instrument(position), position))
         if account_changed and (self._follows_account or self._updates or self._summaries):
             frames += self._account_news(self._simulator.broker.valuation())
         self._send(*frames)
@@ -144,32 +139,31 @@ class Session:
             return False
         lowest, highest = versions
         self.version = min(highest, self._simulator.server_version)
-        if highest < messages.LOWEST_VERSION:
+        if highest < LOWEST_VERSION:
             self._log(logging.WARNING, "client is too old, connection closed", lowest=lowest, highest=highest)
             return False
-        self._send(messages.handshake(self.version, self._simulator.now()))
+        self.dialect = TextDialect(self.version)
+        self._send(handshake(self.version, self._simulator.now()))
         self._log(logging.DEBUG, "handshake", lowest=lowest, highest=highest, version=self.version)
         return True
 
-    def _receive(self, fields: list[str]) -> None:
-        self._log(logging.DEBUG, "received", fields=fields)
+    def _receive(self, body: bytes) -> None:
         try:
-            message_id = Fields(fields[:1]).integer()
-            if self.client_id is None:
-                self._start(message_id, Fields(fields[1:]))
-            elif message_id in _HANDLERS:
-                _HANDLERS[message_id](self, Fields(fields[1:]))
-            else:
-                self._refuse(message_id, fields)
+            request = self.dialect.decode(body)
         except FieldError as error:
-            self._log(logging.WARNING, "request cannot be read", reason=str(error), fields=fields[:8])
+            self._log(logging.WARNING, "request cannot be read", reason=str(error), body=repr(body[:80]))
             self.notice(320, f"Server error when reading an API client request: {error}")
+            return
+        self._log(logging.DEBUG, "received", request=repr(request))
+        if self.client_id is not None:
+            _HANDLERS.get(type(request), Session._refuse)(self, request)
+        elif isinstance(request, requests.StartApi):
+            self._start(request)
+        else:
+            raise WireError(f"{type(request).__name__} before StartApi")
 
-    def _start(self, message_id: int, fields: Fields) -> None:
-        if message_id != START_API:
-            raise WireError(f"message {message_id} before startApi ({START_API})")
-        fields.skip(1)  # version of the message
-        client_id = fields.integer()
+    def _start(self, request: requests.StartApi) -> None:
+        client_id = request.client_id
         if not self._simulator.admit(client_id, self):
             self._log(logging.WARNING, "client id in use, connection closed", wanted=client_id)
             self.notice(326, "Unable to connect as the client id is already in use. Retry with a unique client id.")
@@ -178,142 +172,125 @@ class Session:
         self.client_id = client_id
         self._log(logging.INFO, "client connected", version=self.version)
         self._send(
-            messages.managed_accounts(self._account),
-            messages.next_valid_id(self._simulator.broker.next_order_id),
+            self.dialect.managed_accounts(self._account),
+            self.dialect.next_valid_id(self._simulator.broker.next_order_id),
             *(
-                messages.error(self.version, NO_REQUEST, code, text)
+                self.dialect.error(NO_REQUEST, code, text)
                 for code, text in (FARMS if self._simulator.broker.linked else (LINK_DOWN,))
             ),
         )
 
-    def _refuse(self, message_id: int, fields: list[str]) -> None:
-        where = NOT_SIMULATED.get(message_id)
-        request_id = NO_REQUEST if where is None else Fields(fields[where : where + 1]).integer()
-        self._fail(request_id, 322, f"Error processing request: message {message_id} is not simulated")
+    def _refuse(self, request: Request) -> None:
+        request_id = request.request_id if isinstance(request, NumberedRequest) else NO_REQUEST
+        what = request.what if isinstance(request, requests.NotServed) else type(request).__name__
+        self._fail(request_id, 322, f"Error processing request: {what} is not simulated")
 
     # --- requests: session ------------------------------------------------------------------------------------------
 
-    def _ignore(self, fields: Fields) -> None:
+    def _ignore(self, _request: Request) -> None:
         """Accept a request that has no answer and no effect here."""
 
-    def _request_ids(self, _fields: Fields) -> None:
-        self._send(messages.next_valid_id(self._simulator.broker.next_order_id))
+    def _request_ids(self, _request: Request) -> None:
+        self._send(self.dialect.next_valid_id(self._simulator.broker.next_order_id))
 
-    def _request_managed_accounts(self, _fields: Fields) -> None:
-        self._send(messages.managed_accounts(self._account))
+    def _request_managed_accounts(self, _request: Request) -> None:
+        self._send(self.dialect.managed_accounts(self._account))
 
-    def _request_current_time(self, _fields: Fields) -> None:
-        self._send(messages.current_time(int(self._simulator.now().timestamp())))
+    def _request_current_time(self, _request: Request) -> None:
+        self._send(self.dialect.current_time(int(self._simulator.now().timestamp())))
 
     # --- requests: account ------------------------------------------------------------------------------------------
 
-    def _request_positions(self, _fields: Fields) -> None:
+    def _request_positions(self, _request: Request) -> None:
         self._follows_positions = True
         held = (position for position in self._simulator.broker.positions.values() if position.quantity)
         self._send(
-            *(messages.position(self._account, self._instrument(position), position) for position in held),
-            messages.position_end(),
+            *(self.dialect.position(self._account, self._instrument(position), position) for position in held),
+            self.dialect.position_end(),
         )
 
-    def _cancel_positions(self, _fields: Fields) -> None:
+    def _cancel_positions(self, _request: Request) -> None:
         self._follows_positions = False
 
-    def _request_account_updates(self, fields: Fields) -> None:
-        fields.skip(1)  # version of the message
-        subscribe, account = fields.boolean(), fields.text()
-        if not self._is_ours(NO_REQUEST, account):
+    def _request_account_updates(self, request: requests.RequestAccountUpdates) -> None:
+        if not self._is_ours(NO_REQUEST, request.account):
             return
-        self._follows_account = subscribe
-        if subscribe:
+        self._follows_account = request.subscribe
+        if request.subscribe:
             valuation = self._simulator.broker.valuation()
-            self._send(*self._account_download(valuation), messages.account_download_end(self._account))
+            self._send(*self._account_download(valuation), self.dialect.account_download_end(self._account))
 
-    def _request_account_updates_multi(self, fields: Fields) -> None:
-        fields.skip(1)  # version of the message
-        request_id, account = fields.integer(), fields.text()
-        if not self._is_ours(request_id, account):
+    def _request_account_updates_multi(self, request: requests.RequestAccountUpdatesMulti) -> None:
+        request_id = request.request_id
+        if not self._is_ours(request_id, request.account):
             return
         self._updates.add(request_id)
         valuation = self._simulator.broker.valuation()
-        self._send(*self._updates_of(request_id, valuation), messages.account_update_multi_end(request_id))
+        self._send(*self._updates_of(request_id, valuation), self.dialect.account_update_multi_end(request_id))
 
-    def _cancel_account_updates_multi(self, fields: Fields) -> None:
-        fields.skip(1)  # version of the message
-        self._updates.discard(fields.integer())
+    def _cancel_account_updates_multi(self, request: NumberedRequest) -> None:
+        self._updates.discard(request.request_id)
 
-    def _request_account_summary(self, fields: Fields) -> None:
-        fields.skip(1)  # version of the message
-        request_id = fields.integer()
-        fields.skip(1)  # group: the one account is in all of them
-        self._summaries[request_id] = frozenset(fields.text().split(","))
+    def _request_account_summary(self, request: requests.RequestAccountSummary) -> None:
+        request_id = request.request_id
+        # The one account is in every group.
+        self._summaries[request_id] = frozenset(request.tags.split(","))
         valuation = self._simulator.broker.valuation()
-        self._send(*self._summary_of(request_id, valuation), messages.account_summary_end(request_id))
+        self._send(*self._summary_of(request_id, valuation), self.dialect.account_summary_end(request_id))
 
-    def _cancel_account_summary(self, fields: Fields) -> None:
-        fields.skip(1)  # version of the message
-        self._summaries.pop(fields.integer(), None)
+    def _cancel_account_summary(self, request: NumberedRequest) -> None:
+        self._summaries.pop(request.request_id, None)
 
     # --- requests: instruments and prices ---------------------------------------------------------------------------
 
-    def _request_contract_details(self, fields: Fields) -> None:
-        fields.skip(1)  # version of the message
-        request_id = fields.integer()
-        found = self._simulator.catalogue.find(messages.read_contract(fields))
+    def _request_contract_details(self, request: requests.RequestContractDetails) -> None:
+        request_id = request.request_id
+        found = self._simulator.catalogue.find(request.contract)
         if not found:
             self._fail(request_id, 200, "No security definition has been found for the request")
             return
         self._send(
-            *(messages.contract_details(self.version, request_id, instrument) for instrument in found),
-            messages.contract_details_end(request_id),
+            *(self.dialect.contract_details(request_id, instrument) for instrument in found),
+            self.dialect.contract_details_end(request_id),
         )
 
-    def _request_market_data(self, fields: Fields) -> None:
-        fields.skip(1)  # version of the message
-        request_id = fields.integer()
-        instrument = self._find_one(request_id, fields)
+    def _request_market_data(self, request: requests.RequestMarketData) -> None:
+        request_id = request.request_id
+        instrument = self._find_one(request_id, request.contract)
         if instrument is None:
             return
-        if fields.boolean():
-            self._fail(request_id, 322, "Error processing request: a delta neutral contract is not simulated")
-            return
-        fields.skip(1)  # generic ticks
-        snapshot = fields.boolean()
         if request_id in self._subscriptions:
             self._fail(request_id, 322, "Error processing request: Duplicate ticker id")
             return
         quote = self._simulator.quote(instrument)
         frames = [
-            messages.tick_parameters(request_id, instrument),
-            messages.market_data_type(request_id),
-            messages.close_price(request_id, quote),
-            *messages.ticks(request_id, quote),
+            self.dialect.tick_parameters(request_id, instrument),
+            self.dialect.market_data_type(request_id),
+            self.dialect.close_price(request_id, quote),
+            *self.dialect.ticks(request_id, quote),
         ]
-        if snapshot:
-            frames.append(messages.snapshot_end(request_id))
+        if request.snapshot:
+            frames.append(self.dialect.snapshot_end(request_id))
         else:
             self._subscriptions[request_id] = instrument
         self._send(*frames)
 
-    def _cancel_market_data(self, fields: Fields) -> None:
-        fields.skip(1)  # version of the message
-        request_id = fields.integer()
+    def _cancel_market_data(self, request: NumberedRequest) -> None:
+        request_id = request.request_id
         if self._subscriptions.pop(request_id, None) is None:
             self._fail(request_id, 300, f"Can't find EId with tickerId:{request_id}")
 
-    def _request_historical_data(self, fields: Fields) -> None:
-        request_id = fields.integer()
-        instrument = self._find_one(request_id, fields)
+    def _request_historical_data(self, request: requests.RequestHistoricalData) -> None:
+        request_id = request.request_id
+        instrument = self._find_one(request_id, request.contract)
         if instrument is None:
             return
-        fields.skip(1)  # include expired
-        end_text, bar_size, duration_text = fields.text(), fields.text(), fields.text()
-        fields.skip(2)  # regular hours only: the simulated market never closes; what to show: one price for all
-        as_epoch, keep_up_to_date = fields.integer() == 2, fields.boolean()
+        # The simulated market never closes, and has one price for all that can be shown.
         now = self._simulator.now()
         try:
-            end = min(parse_time(end_text) if end_text else now, now)
-            bar_seconds, duration = parse_bar_size(bar_size), parse_duration(duration_text)
-            if keep_up_to_date:
+            end = min(parse_time(request.end) if request.end else now, now)
+            bar_seconds, duration = parse_bar_size(request.bar_size), parse_duration(request.duration)
+            if request.keep_up_to_date:
                 raise ValueError("keeping bars up to date is not simulated")
             if duration > MOST_BARS * bar_seconds:
                 raise ValueError(f"{duration // bar_seconds} bars, at most {MOST_BARS} are served at once")
@@ -323,62 +300,76 @@ class Session:
 
         def send(bars: list[Bar]) -> None:
             stop = int(end.timestamp())
-            daily = bar_seconds >= SECONDS_PER_DAY
-            self._send(messages.historical_data(request_id, bars, stop - duration, stop, as_epoch, daily))
+            as_epoch, daily = request.date_format == 2, bar_seconds >= SECONDS_PER_DAY
+            self._send(self.dialect.historical_data(request_id, bars, stop - duration, stop, as_epoch, daily))
 
         self._simulator.compute_bars(instrument, end.timestamp(), duration, bar_seconds, send)
 
     # --- requests: orders -------------------------------------------------------------------------------------------
 
-    def _place_order(self, fields: Fields) -> None:
+    def _place_order(self, request: requests.PlaceOrder) -> None:
         assert self.client_id is not None  # noqa: S101 - a request is only received after startApi
-        request = messages.read_order(self.version, self.client_id, self._simulator.catalogue, fields)
-        self._simulator.publish(self._simulator.broker.place(request))
+        found = self._simulator.catalogue.find(request.contract)
+        order = OrderRequest(
+            client_id=self.client_id,
+            order_id=request.order_id,
+            instrument=found[0] if len(found) == 1 else None,
+            exchange=request.contract.exchange,
+            action=request.action,
+            quantity=request.quantity,
+            order_type=request.order_type,
+            limit_price=request.limit_price,
+            tif=request.tif,
+            account=request.account,
+            open_close=request.open_close,
+            origin=request.origin,
+            order_ref=request.order_ref,
+            outside_rth=request.outside_rth,
+            hidden=request.hidden,
+            unsupported=request.unsupported,
+        )
+        self._simulator.publish(self._simulator.broker.place(order))
 
-    def _cancel_order(self, fields: Fields) -> None:
+    def _cancel_order(self, request: requests.CancelOrder) -> None:
         assert self.client_id is not None  # noqa: S101 - a request is only received after startApi
-        fields.skip(1)  # version of the message
-        self._simulator.publish(self._simulator.broker.cancel(self.client_id, fields.integer()))
+        self._simulator.publish(self._simulator.broker.cancel(self.client_id, request.order_id))
 
-    def _cancel_all_orders(self, _fields: Fields) -> None:
+    def _cancel_all_orders(self, _request: Request) -> None:
         self._simulator.publish(self._simulator.broker.cancel_all())
 
-    def _request_open_orders(self, _fields: Fields) -> None:
+    def _request_open_orders(self, _request: Request) -> None:
         self._send_open_orders([order for order in self._working() if order.client_id == self.client_id])
 
-    def _request_all_open_orders(self, _fields: Fields) -> None:
+    def _request_all_open_orders(self, _request: Request) -> None:
         self._send_open_orders(self._working())
 
-    def _request_completed_orders(self, _fields: Fields) -> None:
-        self._send(messages.completed_orders_end())
+    def _request_completed_orders(self, _request: Request) -> None:
+        self._send(self.dialect.completed_orders_end())
 
-    def _request_executions(self, fields: Fields) -> None:
-        fields.skip(1)  # version of the message
-        request_id = fields.integer()
-        client_id, account, since = fields.integer(), fields.text(), fields.text()
-        symbol, sec_type, exchange, side = (fields.text() for _ in range(4))
+    def _request_executions(self, request: requests.RequestExecutions) -> None:
+        request_id = request.request_id
         try:
-            earliest = f"{parse_time(since):%Y-%m-%dT%H:%M:%SZ}" if since else ""
+            earliest = f"{parse_time(request.since):%Y-%m-%dT%H:%M:%SZ}" if request.since else ""
         except ValueError as error:
             self._fail(request_id, 322, f"Error processing request: {error}")
             return
-        sides = {"": ("BOT", "SLD"), "BUY": ("BOT",), "SELL": ("SLD",)}.get(side, ())
+        sides = {"": ("BOT", "SLD"), "BUY": ("BOT",), "SELL": ("SLD",)}.get(request.side, ())
         today = f"{self._simulator.now():%Y-%m-%d}"
         frames = []
         for execution in self._simulator.broker.executions:
             instrument = self._instrument(execution)
             if (
                 execution.time >= max(today, earliest)
-                and client_id in (0, execution.client_id)
-                and account in ("", self._account)
-                and symbol in ("", instrument.symbol)
-                and sec_type in ("", instrument.sec_type)
-                and exchange in ("", "SMART", execution.exchange)
+                and request.client_id in (0, execution.client_id)
+                and request.account in ("", self._account)
+                and request.symbol in ("", instrument.symbol)
+                and request.sec_type in ("", instrument.sec_type)
+                and request.exchange in ("", "SMART", execution.exchange)
                 and execution.side in sides
             ):
                 frames.append(self._execution(request_id, execution))
-                frames.append(messages.commission_report(instrument, execution))
-        self._send(*frames, messages.execution_end(request_id))
+                frames.append(self.dialect.commission_report(instrument, execution))
+        self._send(*frames, self.dialect.execution_end(request_id))
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
@@ -398,8 +389,8 @@ class Session:
         self._fail(request_id, 321, f"Error validating request: Invalid account code {account!r}")
         return False
 
-    def _find_one(self, request_id: int, fields: Fields) -> Instrument | None:
-        found = self._simulator.catalogue.find(messages.read_contract(fields))
+    def _find_one(self, request_id: int, contract: ContractQuery) -> Instrument | None:
+        found = self._simulator.catalogue.find(contract)
         if len(found) != 1:
             self._fail(request_id, 200, "No security definition has been found for the request")
             return None
@@ -407,18 +398,18 @@ class Session:
 
     def _fail(self, request_id: int, code: int, text: str) -> None:
         self._log(logging.INFO, "request refused", request_id=request_id, code=code, reason=text)
-        self._send(messages.error(self.version, request_id, code, text))
+        self._send(self.dialect.error(request_id, code, text))
 
     def _order(self, order: Order) -> list[bytes]:
         instrument = self._instrument(order)
-        return [messages.open_order(self.version, self._account, instrument, order), messages.order_status(order)]
+        return [self.dialect.open_order(self._account, instrument, order), self.dialect.order_status(order)]
 
     def _send_open_orders(self, orders: list[Order]) -> None:
-        self._send(*(part for order in orders for part in self._order(order)), messages.open_order_end())
+        self._send(*(part for order in orders for part in self._order(order)), self.dialect.open_order_end())
 
     def _execution(self, request_id: int, execution: Execution) -> bytes:
         instrument = self._instrument(execution)
-        return messages.execution_details(self.version, request_id, self._account, instrument, execution)
+        return self.dialect.execution_details(request_id, self._account, instrument, execution)
 
     def _account_news(self, valuation: Valuation) -> list[bytes]:
         frames = self._account_download(valuation) if self._follows_account else []
@@ -430,25 +421,25 @@ class Session:
 
     def _account_download(self, valuation: Valuation) -> list[bytes]:
         return [
-            *(messages.account_value(*value, self._account) for value in messages.account_values(valuation)),
+            *(self.dialect.account_value(*value, self._account) for value in accounts.account_values(valuation)),
             *(
-                messages.portfolio_value(self._account, self._instrument(value.position), value)
+                self.dialect.portfolio_value(self._account, self._instrument(value.position), value)
                 for value in valuation.positions
             ),
-            messages.account_time(self._simulator.now()),
+            self.dialect.account_time(self._simulator.now()),
         ]
 
     def _updates_of(self, request_id: int, valuation: Valuation) -> list[bytes]:
-        values = messages.account_values(valuation)
-        return [messages.account_update_multi(request_id, self._account, *value) for value in values]
+        values = accounts.account_values(valuation)
+        return [self.dialect.account_update_multi(request_id, self._account, *value) for value in values]
 
     def _summary_of(self, request_id: int, valuation: Valuation) -> list[bytes]:
         tags = self._summaries[request_id]
-        ledger = messages.ledger_values(valuation)
+        ledger = accounts.ledger_values(valuation)
         wants_ledger = any(tag.startswith("$LEDGER") for tag in tags)
-        values = [value for value in messages.account_values(valuation) if value not in ledger and value[0] in tags]
+        values = [value for value in accounts.account_values(valuation) if value not in ledger and value[0] in tags]
         values += ledger if wants_ledger else []
-        return [messages.account_summary(request_id, self._account, *value) for value in values]
+        return [self.dialect.account_summary(request_id, self._account, *value) for value in values]
 
     def _send(self, *frames: bytes) -> None:
         if not frames or self._writer.is_closing():
@@ -463,32 +454,33 @@ class Session:
         _logger.log(level, text, extra={"peer": self._peer, "client_id": self.client_id, **details})
 
 
-_HANDLERS: dict[int, Callable[[Session, Fields], None]] = {
-    1: Session._request_market_data,
-    2: Session._cancel_market_data,
-    3: Session._place_order,
-    4: Session._cancel_order,
-    5: Session._request_open_orders,
-    6: Session._request_account_updates,
-    7: Session._request_executions,
-    8: Session._request_ids,
-    9: Session._request_contract_details,
-    14: Session._ignore,  # server log level
-    15: Session._ignore,  # automatic open orders: there is no terminal that could place any
-    16: Session._request_all_open_orders,
-    17: Session._request_managed_accounts,
-    20: Session._request_historical_data,
-    25: Session._ignore,  # cancel historical data: they are sent at once
-    49: Session._request_current_time,
-    58: Session._cancel_all_orders,
-    59: Session._ignore,  # market data type: the data are always live
-    61: Session._request_positions,
-    62: Session._request_account_summary,
-    63: Session._cancel_account_summary,
-    64: Session._cancel_positions,
-    76: Session._request_account_updates_multi,
-    77: Session._cancel_account_updates_multi,
-    99: Session._request_completed_orders,
+_HANDLERS: dict[type[Request], Callable[[Session, Any], None]] = {
+    requests.CancelAccountSummary: Session._cancel_account_summary,
+    requests.CancelAccountUpdatesMulti: Session._cancel_account_updates_multi,
+    requests.CancelAllOrders: Session._cancel_all_orders,
+    requests.CancelHistoricalData: Session._ignore,  # they are sent at once
+    requests.CancelMarketData: Session._cancel_market_data,
+    requests.CancelOrder: Session._cancel_order,
+    requests.CancelPositions: Session._cancel_positions,
+    requests.Ignored: Session._ignore,
+    requests.PlaceOrder: Session._place_order,
+    requests.RequestAccountSummary: Session._request_account_summary,
+    requests.RequestAccountUpdates: Session._request_account_updates,
+    requests.RequestAccountUpdatesMulti: Session._request_account_updates_multi,
+    requests.RequestAllOpenOrders: Session._request_all_open_orders,
+    requests.RequestAutoOpenOrders: Session._ignore,  # there is no terminal that could place any
+    requests.RequestCompletedOrders: Session._request_completed_orders,
+    requests.RequestContractDetails: Session._request_contract_details,
+    requests.RequestCurrentTime: Session._request_current_time,
+    requests.RequestExecutions: Session._request_executions,
+    requests.RequestHistoricalData: Session._request_historical_data,
+    requests.RequestIds: Session._request_ids,
+    requests.RequestManagedAccounts: Session._request_managed_accounts,
+    requests.RequestMarketData: Session._request_market_data,
+    requests.RequestMarketDataType: Session._ignore,  # the data are always live
+    requests.RequestOpenOrders: Session._request_open_orders,
+    requests.RequestPositions: Session._request_positions,
+    requests.SetServerLogLevel: Session._ignore,
 }
 
 

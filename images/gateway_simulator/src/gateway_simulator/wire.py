@@ -18,6 +18,7 @@ GREETING = b"API\0"
 # Far above any request; a longer frame is a client that speaks another protocol.
 LARGEST_FRAME = 1 << 20
 UNSET_DOUBLE = "1.7976931348623157E308"
+UNSET_INTEGER = 2**31 - 1
 
 _VERSION_RANGE = re.compile(r"v(\d{1,6})(?:\.\.(\d{1,6}))?(?: .*)?", re.DOTALL)
 
@@ -135,6 +136,20 @@ class Fields:
             raise self._error(text, "a number of 32 bits")
         return number
 
+    def optional_integer(self) -> int | None:
+        """Return the next field as a whole number; None when it is empty or the protocol's "unset"."""
+        unset = not self._peek()
+        number = self.integer()
+        return None if unset or number == UNSET_INTEGER else number
+
+    def count(self) -> int:
+        """Return the next field as the number of entries that follow it."""
+        text, number = self._peek(), self.integer()
+        # Every entry has a field at least: a number beyond the message's end is no reason to start reading.
+        if not 0 <= number <= len(self._fields) - self._next:
+            raise self._error(text, f"a count of 0 to {len(self._fields) - self._next}")
+        return number
+
     def boolean(self) -> bool:
         """Return the next field as a truth value, False when it is empty."""
         return self.integer() != 0
@@ -143,6 +158,9 @@ class Fields:
         """Pass over ``count`` fields."""
         for _ in range(count):
             self.text()
+
+    def _peek(self) -> str:
+        return self._fields[self._next] if self._next < len(self._fields) else ""
 
     def _error(self, text: str, wanted: str) -> FieldError:
         return FieldError(f"field {self._next - 1} is {text[:40]!r}, wanted {wanted}")
