@@ -18,7 +18,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from ib_async import IB, Contract, Order, OrderStatus, StartupFetchNONE
 
@@ -63,8 +63,8 @@ class UnknownInstrumentError(Exception):
     """The broker has no such instrument, or more than one."""
 
 
-class BrokerLink(Protocol):
-    """What the engine needs of a broker; the tests have a second one."""
+class BrokerWatch(Protocol):
+    """What a standby needs of a broker: it sees everything and can send nothing."""
 
     state: SessionState
     reason: str
@@ -78,6 +78,13 @@ class BrokerLink(Protocol):
 
     async def subscribe(self, instrument: Instrument) -> Instrument:
         """Start the ticks of an instrument and return it as the broker knows it. Raises the errors above."""
+
+    async def look(self) -> Holdings:
+        """Return what works and what is held in the account, whoever's client it is. Raises `LinkError`."""
+
+
+class BrokerLink(BrokerWatch, Protocol):
+    """What the engine needs of a broker; the tests have a second one."""
 
     async def snapshot(self, expected: Collection[str]) -> Snapshot:
         """Return what the broker says of the account, surely of the ``expected`` order_refs. Raises `LinkError`."""
@@ -93,6 +100,13 @@ class BrokerLink(Protocol):
 
     def cancel(self, order_ref: str) -> bool:
         """Ask for an order to be cancelled; False when this session does not know it (yet)."""
+
+
+class Holdings(NamedTuple):
+    """What a watcher sees of the account: the instrument (con_id) of each working order, and the positions."""
+
+    working: tuple[int, ...]
+    positions: tuple[Position, ...]
 
 
 @dataclass(frozen=True)
@@ -129,8 +143,13 @@ async def probe(address: GatewayAddress, timeout: float = 3.0) -> Literal["unrea
             await writer.wait_closed()
 
 
-class IbLink:
-    """`BrokerLink` through ib_async. Every session is a fresh IB object: nothing of a lost one can linger."""
+class IbWatch:
+    """One session after another that only watch, through ib_async: no way to an order leads through this class.
+
+    Every session is a fresh IB object: nothing of a lost one can linger.
+    """
+
+    _READ_ONLY = True
 
     def __init__(self, address: GatewayAddress, client_id: int, account: str) -> None:
         self.state: SessionState = "unreachable"
@@ -216,6 +235,7 @@ class IbLink:
                 self._address.port,
                 self._client_id,
                 timeout=_CONNECT_TIMEOUT_SECONDS,
+                readonly=self._READ_ONLY,
                 fetchFields=StartupFetchNONE,
             )
         )
@@ -346,6 +366,22 @@ class IbLink:
             self._subscribed[con_id] = known
             ib.reqMktData(contract)
         return known
+
+    async def look(self) -> Holdings:
+        """Return what works and what is held in the account, whoever's client it is. Raises `LinkError`."""
+        ib = self._session_or_fail
+        trades = await _answer(ib.reqAllOpenOrdersAsync(), "all open orders")
+        await _answer(ib.reqPositionsAsync(), "positions")
+        return Holdings(
+            tuple(trade.contract.conId for trade in trades if trade.order.account in ("", self._account)),
+            tuple(_position(position) for position in ib.positions(self._account)),
+        )
+
+
+class IbLink(IbWatch):
+    """`BrokerLink` through ib_async: watches, and trades."""
+
+    _READ_ONLY = False
 
     async def snapshot(self, expected: Collection[str]) -> Snapshot:
         ib = self._session_or_fail
