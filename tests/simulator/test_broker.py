@@ -13,21 +13,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway_simulator.broker import (
-    STARTING_CASH,
-    Broker,
+from gateway_simulator.broker import STARTING_CASH, Broker, commission_of
+from gateway_simulator.contracts import LISTED
+from gateway_simulator.model import (
     Charged,
     Event,
     Executed,
+    Instrument,
     OrderChanged,
     OrderFailed,
     OrderRequest,
     PositionChanged,
+    Quote,
     cents,
-    commission_of,
 )
-from gateway_simulator.contracts import LISTED, Instrument
-from gateway_simulator.market import Quote
 
 AAPL, IBM, EURUSD = LISTED[265598], LISTED[8314], LISTED[12087792]
 

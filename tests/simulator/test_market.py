@@ -10,8 +10,9 @@ from itertools import pairwise
 
 import pytest
 
-from gateway_simulator.contracts import LISTED, Instrument
+from gateway_simulator.contracts import LISTED
 from gateway_simulator.market import TRADING_SECONDS_PER_YEAR, Market
+from gateway_simulator.model import Instrument
 
 NOON = 1_795_348_800.0
 AAPL = LISTED[265598]

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ib_async import IB, LimitOrder, Order
 
-from gateway_simulator.contracts import ContractQuery
 from gateway_simulator.messages import TextDialect
+from gateway_simulator.model import ContractQuery
 from gateway_simulator.requests import PlaceOrder
 from gateway_simulator.wire import LARGEST_FRAME, FieldError, Fields, WireError, frame, read_frame, split_fields
 from tests.simulator.support import AAPL, ACCOUNT, connected, running

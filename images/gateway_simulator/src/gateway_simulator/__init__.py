@@ -5,6 +5,7 @@
 
 Layers, each knowing only those above it in this list:
 
+    model               the plain data that all share
     contracts, market   what can be traded, and at what price at any moment (pure)
     broker              accounts, orders, matching, executions, commissions (pure)
     store               the broker's state on disk

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from .broker import Valuation
+from .model import Valuation
 
 
 def account_values(valuation: Valuation) -> list[tuple[str, str, str]]:
@@ -16,10 +16,10 @@ def account_values(valuation: Valuation) -> list[tuple[str, str, str]]:
         "EquityWithLoanValue": valuation.net_liquidation,
         "ExcessLiquidity": valuation.available_funds,
         "FullAvailableFunds": valuation.available_funds,
-        "FullInitMarginReq": valuation.margin,
+        "FullInitMarginReq": valuation.initial_margin,
         "GrossPositionValue": valuation.gross_value,
-        "InitMarginReq": valuation.margin,
-        "MaintMarginReq": valuation.margin,
+        "InitMarginReq": valuation.initial_margin,
+        "MaintMarginReq": valuation.maintenance_margin,
         "NetLiquidation": valuation.net_liquidation,
         "TotalCashValue": valuation.cash,
     }

@@ -17,13 +17,31 @@ with the cost of a short position negative. Whatever an average price is rounded
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from decimal import ROUND_HALF_EVEN, Decimal
-from typing import Any, Self
+from decimal import Decimal
+from typing import Any
 
-from .contracts import Catalogue, Instrument
-from .market import Quote
+from .contracts import Catalogue
+from .model import (
+    NO_CENTS,
+    Charged,
+    CurrencyLedger,
+    Event,
+    Executed,
+    Execution,
+    Instrument,
+    Order,
+    OrderChanged,
+    OrderFailed,
+    OrderRequest,
+    Position,
+    PositionChanged,
+    PositionValue,
+    Quote,
+    Valuation,
+    cents,
+)
 
 STARTING_CASH = Decimal("1000000.00")
 # An order this large is filled in two executions, at two ticks of the market.
@@ -36,237 +54,8 @@ FIRST_PERM_ID = 1_000_000_001
 # The whole state is written at every event: what is kept of the past is what every event costs.
 FINISHED_ORDERS_KEPT = 1000
 
-WORKING = frozenset({"PendingSubmit", "PreSubmitted", "Submitted", "PendingCancel"})
 ORDER_TYPES = frozenset({"MKT", "LMT"})
 TIMES_IN_FORCE = frozenset({"DAY", "GTC"})
-
-NO_CENTS = Decimal("0.00")
-_CENT = Decimal("0.01")
-
-
-def cents(amount: Decimal) -> Decimal:
-    """Round an amount of money to whole cents, half to even."""
-    return amount.quantize(_CENT, ROUND_HALF_EVEN)
-
-
-@dataclass(frozen=True, slots=True)
-class OrderRequest:
-    """What a client asked for in one placeOrder; ``instrument`` is None when its contract fits nothing listed.
-
-    ``unsupported`` names what the order uses that the simulator does not play: it is rejected rather than played wrong.
-    """
-
-    client_id: int
-    order_id: int
-    instrument: Instrument | None
-    exchange: str
-    action: str
-    quantity: Decimal
-    order_type: str
-    limit_price: Decimal | None
-    tif: str
-    account: str
-    open_close: str
-    origin: int
-    order_ref: str
-    outside_rth: bool
-    hidden: bool
-    unsupported: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Record:
-    """What is part of the saved state; its fields are JSON values and decimals, which are saved as strings."""
-
-    def to_json(self) -> dict[str, Any]:
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {name: str(value) if type(value) is Decimal else value for name, value in values.items()}
-
-    @classmethod
-    def from_json(cls, document: dict[str, Any]) -> Self:
-        values = dict(document)
-        for field in fields(cls):
-            if "Decimal" in str(field.type) and values[field.name] is not None:
-                values[field.name] = Decimal(values[field.name])
-        return cls(**values)
-
-
-@dataclass(frozen=True, slots=True)
-class Order(_Record):
-    """An order as the broker knows it; a change makes a new one. ``filled_value`` is the sum of price x units."""
-
-    client_id: int
-    order_id: int
-    perm_id: int
-    con_id: int
-    exchange: str
-    action: str
-    quantity: int
-    order_type: str
-    limit_price: Decimal | None
-    tif: str
-    open_close: str
-    origin: int
-    order_ref: str
-    outside_rth: bool
-    hidden: bool
-    placed_at: str
-    status: str = "PreSubmitted"
-    filled: int = 0
-    filled_value: Decimal = Decimal(0)
-    last_fill_price: Decimal = Decimal(0)
-    commission: Decimal = NO_CENTS
-
-    @property
-    def key(self) -> tuple[int, int]:
-        """The identity of the order for its client: (client id, order id)."""
-        return self.client_id, self.order_id
-
-    @property
-    def remaining(self) -> int:
-        """Units not yet filled."""
-        return self.quantity - self.filled
-
-    @property
-    def average_fill_price(self) -> Decimal:
-        """Average price of the fills, 0 when there are none."""
-        return self.filled_value / self.filled if self.filled else Decimal(0)
-
-    @property
-    def is_working(self) -> bool:
-        """Tell whether the order can still be filled, modified or cancelled."""
-        return self.status in WORKING
-
-
-@dataclass(frozen=True, slots=True)
-class Execution(_Record):
-    """One fill. ``realized`` is None when it only opened or added to a position; ``time`` is ISO 8601 UTC."""
-
-    execution_id: str
-    client_id: int
-    order_id: int
-    perm_id: int
-    con_id: int
-    exchange: str
-    side: str
-    quantity: int
-    price: Decimal
-    cumulative_quantity: int
-    average_price: Decimal
-    order_ref: str
-    time: str
-    commission: Decimal
-    realized: Decimal | None
-
-
-@dataclass(frozen=True, slots=True)
-class Position(_Record):
-    """Units held (negative = short), what they cost with commissions (same sign), and what was realized on them."""
-
-    con_id: int
-    quantity: int = 0
-    cost: Decimal = NO_CENTS
-    realized: Decimal = NO_CENTS
-
-    @property
-    def average_cost(self) -> Decimal:
-        """Cost per unit, 0 when nothing is held."""
-        return self.cost / self.quantity if self.quantity else Decimal(0)
-
-
-@dataclass(frozen=True, slots=True)
-class PositionValue:
-    """A position at the current price."""
-
-    position: Position
-    price: Decimal
-    market_value: Decimal
-    unrealized: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class Valuation:
-    """The account at the current prices."""
-
-    cash: Decimal
-    realized: Decimal
-    positions: tuple[PositionValue, ...]
-
-    @property
-    def market_value(self) -> Decimal:
-        """Signed value of everything held."""
-        return sum((held.market_value for held in self.positions), NO_CENTS)
-
-    @property
-    def gross_value(self) -> Decimal:
-        """Value of everything held, short positions counted as positive."""
-        return sum((abs(held.market_value) for held in self.positions), NO_CENTS)
-
-    @property
-    def unrealized(self) -> Decimal:
-        """Profit and loss of what is held."""
-        return sum((held.unrealized for held in self.positions), NO_CENTS)
-
-    @property
-    def net_liquidation(self) -> Decimal:
-        """What the account is worth."""
-        return self.cash + self.market_value
-
-    @property
-    def margin(self) -> Decimal:
-        """What the positions bind of the account's worth."""
-        return cents(self.gross_value / LEVERAGE)
-
-    @property
-    def available_funds(self) -> Decimal:
-        """What the positions leave free."""
-        return self.net_liquidation - self.margin
-
-    @property
-    def buying_power(self) -> Decimal:
-        """What new positions may be worth."""
-        return LEVERAGE * self.available_funds
-
-
-@dataclass(frozen=True, slots=True)
-class OrderChanged:
-    """The order's owner is told its terms and its status."""
-
-    order: Order
-
-
-@dataclass(frozen=True, slots=True)
-class OrderFailed:
-    """The order's owner is told an error code and text; the order itself may live on."""
-
-    client_id: int
-    order_id: int
-    code: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Executed:
-    """The order's owner is told of a fill."""
-
-    execution: Execution
-
-
-@dataclass(frozen=True, slots=True)
-class Charged:
-    """The order's owner is told the commission of a fill."""
-
-    execution: Execution
-
-
-@dataclass(frozen=True, slots=True)
-class PositionChanged:
-    """Everyone who follows the account is told of a position."""
-
-    position: Position
-
-
-Event = OrderChanged | OrderFailed | Executed | Charged | PositionChanged
 
 
 def commission_of(instrument: Instrument, quantity: int, value: Decimal) -> Decimal:
@@ -326,8 +115,9 @@ class Broker:
             price = self._quote(self.catalogue[position.con_id]).last
             market_value = cents(price * position.quantity)
             values.append(PositionValue(position, price, market_value, market_value - position.cost))
-        realized = sum((position.realized for position in self.positions.values()), NO_CENTS)
-        return Valuation(self.cash, realized, tuple(values))
+        margin = cents(sum((abs(held.market_value) for held in values), NO_CENTS) / LEVERAGE)
+        ledger = CurrencyLedger("USD", Decimal(1), self.cash, tuple(values))
+        return Valuation("USD", (ledger,), margin, margin, positions=tuple(values))
 
     # --- what clients do --------------------------------------------------------------------------------------------
 
@@ -605,16 +395,10 @@ def _failed(request: OrderRequest, code: int, text: str) -> OrderFailed:
 def _terms(request: OrderRequest) -> dict[str, Any]:
     """Return the terms of a checked request that a modification may change, as fields of Order."""
     return {
+        **request.terms,
         "action": request.action,
         "quantity": int(request.quantity),
-        "order_type": request.order_type,
         "limit_price": request.limit_price if request.order_type == "LMT" else None,
-        "tif": request.tif,
-        "open_close": request.open_close,
-        "origin": request.origin,
-        "order_ref": request.order_ref,
-        "outside_rth": request.outside_rth,
-        "hidden": request.hidden,
     }
 
 

@@ -6,68 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from decimal import Decimal
 
-
-@dataclass(frozen=True, slots=True)
-class Instrument:
-    """One listed instrument.
-
-    ``reference_price`` is what the price process swings around and ``volatility`` its yearly standard deviation
-    (0.25 = 25 %); ``spread`` counts ticks. Amounts are in ``currency``.
-    """
-
-    con_id: int
-    symbol: str
-    sec_type: str
-    currency: str
-    primary_exchange: str
-    valid_exchanges: tuple[str, ...]
-    long_name: str
-    min_tick: Decimal
-    reference_price: Decimal
-    volatility: float
-    local_symbol: str
-    trading_class: str
-    market_name: str
-    stock_type: str = ""
-    industry: str = ""
-    category: str = ""
-    spread: int = 1
-
-    def round_to_tick(self, price: float) -> Decimal:
-        """Return ``price`` as the nearest multiple of the minimum tick, at least one tick."""
-        ticks = max(1, round(price / float(self.min_tick)))
-        return ticks * self.min_tick
-
-
-@dataclass(frozen=True, slots=True)
-class ContractQuery:
-    """The contract fields of a client's request; an empty field does not restrict."""
-
-    con_id: int
-    symbol: str
-    sec_type: str
-    exchange: str
-    primary_exchange: str
-    currency: str
-    local_symbol: str
-    trading_class: str
-
-    def matches(self, instrument: Instrument) -> bool:
-        """Tell whether ``instrument`` fits every field that the client filled in."""
-        wanted_exchanges = {self.exchange, self.primary_exchange} - {"", "IBKRATS"}
-        return (
-            self.con_id in (0, instrument.con_id)
-            and bool(self.con_id or self.symbol or self.local_symbol)
-            and self.symbol in ("", instrument.symbol)
-            and self.sec_type in ("", instrument.sec_type)
-            and self.currency in ("", instrument.currency)
-            and self.local_symbol in ("", instrument.local_symbol)
-            and self.trading_class in ("", instrument.trading_class)
-            and wanted_exchanges <= set(instrument.valid_exchanges)
-        )
+from .model import ContractQuery, Instrument
 
 
 class Catalogue:

@@ -16,11 +16,9 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from decimal import Decimal
 from functools import cache
 
-from .contracts import Instrument
+from .model import Bar, Instrument, Quote
 
 SECONDS_PER_DAY = 86_400
 TRADING_SECONDS_PER_YEAR = 252 * 6.5 * 3600
@@ -30,35 +28,6 @@ _OCTAVES = range(-1, 23)
 _SHAPE = tuple((octave & 0xFF, 2.0**-octave, 2.0 ** (octave / 2)) for octave in _OCTAVES)
 # The sum of the octaves moves by about 1.29 in a second; dividing makes that one standard deviation.
 _UNIT_MOVE = 1.29
-
-
-@dataclass(frozen=True, slots=True)
-class Quote:
-    """The top of the book at one tick; prices in the instrument's currency, sizes in units (shares)."""
-
-    bid: Decimal
-    ask: Decimal
-    last: Decimal
-    bid_size: int
-    ask_size: int
-    last_size: int
-    volume: int
-    close: Decimal
-    time: int
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """One historical bar; ``start`` in seconds since the epoch."""
-
-    start: int
-    open: Decimal
-    high: Decimal
-    low: Decimal
-    close: Decimal
-    volume: int
-    average: Decimal
-    count: int
 
 
 class Market:

@@ -16,9 +16,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from . import requests
-from .broker import Execution, Order, Position, PositionValue
-from .contracts import ContractQuery, Instrument
-from .market import Bar, Quote
+from .model import Bar, ContractQuery, Execution, Instrument, Order, Position, PositionValue, Quote
 from .requests import Request
 from .wire import UNSET_DOUBLE, Fields, Value, WireError, frame, split_fields
 

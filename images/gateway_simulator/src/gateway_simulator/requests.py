@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from .contracts import ContractQuery
+from .model import ContractQuery
 
 
 @dataclass(frozen=True, slots=True)

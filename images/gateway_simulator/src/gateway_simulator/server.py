@@ -10,9 +10,10 @@ import logging
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 
-from .broker import Broker, Event, Executed, OrderChanged, OrderFailed
-from .contracts import LISTED, Instrument
-from .market import Bar, Market, Quote
+from .broker import Broker
+from .contracts import LISTED
+from .market import Market
+from .model import Bar, Event, Executed, Instrument, OrderChanged, OrderFailed, Quote
 from .session import Session
 from .settings import Settings
 from .store import StateError, Store

@@ -14,11 +14,16 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from . import accounts, requests
-from .broker import (
+from .market import SECONDS_PER_DAY
+from .messages import LOWEST_VERSION, NO_REQUEST, TextDialect, handshake
+from .model import (
+    Bar,
     Charged,
+    ContractQuery,
     Event,
     Executed,
     Execution,
+    Instrument,
     Order,
     OrderChanged,
     OrderFailed,
@@ -27,9 +32,6 @@ from .broker import (
     PositionChanged,
     Valuation,
 )
-from .contracts import ContractQuery, Instrument
-from .market import SECONDS_PER_DAY, Bar
-from .messages import LOWEST_VERSION, NO_REQUEST, TextDialect, handshake
 from .requests import NumberedRequest, Request
 from .wire import FieldError, WireError, read_frame, read_version_range
 
