@@ -14,6 +14,7 @@ from . import log
 from .server import Simulator
 from .settings import Settings, SettingsError, from_environment
 from .store import StateError
+from .witness import WitnessError
 
 # sysexits.h
 EXIT_SETTINGS = 64
@@ -31,11 +32,14 @@ async def run(settings: Settings) -> int:
     try:
         simulator = Simulator(settings)
         await simulator.start()
-    except StateError as error:
+    except (StateError, WitnessError) as error:
         print(error, file=sys.stderr)
         return EXIT_STATE
     except OSError as error:
-        print(f"{settings.host}:{settings.port}: cannot listen: {error}", file=sys.stderr)
+        listen = f"{settings.host}:{settings.port}"
+        if settings.control_port is not None:
+            listen += f" or {settings.control_host}:{settings.control_port}"
+        print(f"{listen}: cannot listen: {error}", file=sys.stderr)
         return EXIT_PORT
     loop.add_signal_handler(signal.SIGUSR1, simulator.lose_link)
     loop.add_signal_handler(signal.SIGUSR2, simulator.restore_link)

@@ -9,14 +9,19 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
 
 from .broker import Broker
 from .contracts import LISTED
+from .control import ControlError, ControlServer, Routes
+from .line import Line
 from .market import Market
-from .model import Bar, Event, Executed, Instrument, OrderChanged, OrderFailed, Quote
+from .model import Bar, Event, Executed, Execution, Instrument, Order, OrderChanged, OrderFailed, OrderRequest, Quote
 from .session import Session
 from .settings import Settings
 from .store import StateError, Store
+from .witness import Witness
 
 CLOSE_SECONDS = 2.0
 
@@ -29,7 +34,7 @@ def utc_now() -> datetime:
 
 
 class Simulator:
-    """An IB API server on one port. Raises StateError when the saved state cannot be used."""
+    """An IB API server on one port. Raises StateError or WitnessError when what was saved cannot be used."""
 
     def __init__(self, settings: Settings, clock: Callable[[], datetime] = utc_now) -> None:
         self.now = clock
@@ -40,17 +45,26 @@ class Simulator:
         self._market = Market(settings.seed, settings.ticks_per_second)
         self._store = Store.at(settings.state)
         self._sessions: dict[int, Session] = {}
-        self._connections: set[Session] = set()
+        self._lines: set[Line] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
+        self._control: ControlServer | None = None
         self._restore()
+        self.witness = Witness(self._store.beside("witness.jsonl"))
+        self.witness.record("simulator", event="started", account=self.broker.account)
+        for execution in self.broker.executions:
+            # The broker's books were saved and then the process was killed.
+            if not self.witness.knows(execution.execution_id):
+                self._witness_fill(execution)
 
     # --- life -------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Listen, and let the market run in the task ``market``. Raises OSError when the port cannot be had."""
-        serve = self._stay_silent if self._settings.fault == "silent" else self._serve
-        self._server = await asyncio.start_server(serve, self._settings.host, self._settings.port)
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._connect, self._settings.host, self._settings.port)
+        if self._settings.control_port is not None:
+            self._control = ControlServer(self._settings.control_host, self._settings.control_port, self._routes())
         # Orders that waited for the broker when the simulator stopped go through now.
         self.publish(self.broker.restore_link())
         self.market = self._start_task(self._run_market())
@@ -59,6 +73,7 @@ class Simulator:
             extra={
                 "host": self._settings.host,
                 "port": self.port,
+                "control_port": self.control_port,
                 "account": self.broker.account,
                 "server_version": self.server_version,
                 "fault": self._settings.fault,
@@ -71,27 +86,74 @@ class Simulator:
         assert self._server is not None  # noqa: S101 - there is no port before start()
         return int(self._server.sockets[0].getsockname()[1])
 
+    @property
+    def control_port(self) -> int | None:
+        """The port of the control API, None when it is off."""
+        return self._control.port if self._control else None
+
     async def stop(self) -> None:
         """Close the port and every connection, after what is waiting has been sent."""
         if self._server is not None:
             self._server.close()
-        connections = list(self._connections)
-        for session in connections:
-            session.close()
-        if connections:
-            await asyncio.wait(
-                [asyncio.create_task(session.wait_closed()) for session in connections], timeout=CLOSE_SECONDS
-            )
+        lines = list(self._lines)
+        for line in lines:
+            line.close("the simulator stops")
+        if lines:
+            await asyncio.wait([asyncio.create_task(line.wait_gone()) for line in lines], timeout=CLOSE_SECONDS)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        _logger.info("stopped", extra={"clients": len(connections)})
+        if self._control is not None:
+            await self._control.stop()
+        self.witness.record("simulator", event="stopped")
+        self.witness.close()
+        _logger.info("stopped", extra={"clients": len(lines)})
 
     # --- what sessions ask ------------------------------------------------------------------------------------------
 
     def admit(self, client_id: int, session: Session) -> bool:
         """Give ``client_id`` to ``session``, unless another connection has it."""
-        return self._sessions.setdefault(client_id, session) is session
+        admitted = self._sessions.setdefault(client_id, session) is session
+        if admitted:
+            self.witness.record("started", connection=session.line.number, client_id=client_id, version=session.version)
+        return admitted
+
+    def forget(self, session: Session, why: str) -> None:
+        """Take note that a session's connection is over."""
+        self.witness.record("disconnected", connection=session.line.number, client_id=session.client_id, why=why)
+        self._lines.discard(session.line)
+        if session.client_id is not None:
+            del self._sessions[session.client_id]
+
+    def place(self, session: Session, request: OrderRequest) -> None:
+        """Place or modify an order."""
+        instrument = request.instrument
+        self.witness.order(
+            session.line.number,
+            request.client_id,
+            request.order_id,
+            what_if=False,
+            order_ref=request.order_ref,
+            con_id=instrument.con_id if instrument else None,
+            symbol=instrument.symbol if instrument else None,
+            action=request.action,
+            quantity=request.quantity,
+            order_type=request.order_type,
+            limit_price=request.limit_price,
+            tif=request.tif,
+        )
+        self.publish(self.broker.place(request))
+
+    def cancel(self, session: Session, order_id: int) -> None:
+        """Cancel an order of the session's client."""
+        assert session.client_id is not None  # noqa: S101 - a request is only received after startApi
+        self.witness.record("cancel", connection=session.line.number, client_id=session.client_id, order_id=order_id)
+        self.publish(self.broker.cancel(session.client_id, order_id))
+
+    def cancel_all(self, session: Session) -> None:
+        """Cancel every order of every client."""
+        self.witness.record("cancel", connection=session.line.number, client_id=session.client_id, order_id=None)
+        self.publish(self.broker.cancel_all())
 
     def quote(self, instrument: Instrument) -> Quote:
         """Return the present quote of an instrument."""
@@ -114,6 +176,7 @@ class Simulator:
         self.broker.forget_finished()
         self._store.save(self.broker.to_state())
         for event in events:
+            self._witness_event(event)
             _log_event(event)
         for session in list(self._sessions.values()):
             session.tell(events)
@@ -160,22 +223,85 @@ class Simulator:
             },
         )
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        session = Session(self, reader, writer)
-        self._connections.add(session)
-        try:
-            await session.run()
-        finally:
-            self._connections.discard(session)
-            if session.client_id is not None:
-                del self._sessions[session.client_id]
-                _logger.info("client disconnected", extra={"client_id": session.client_id})
+    def _connect(self) -> Line:
+        self.witness.last_connection += 1
+        return Line(self.witness.last_connection, self._attach)
 
-    async def _stay_silent(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Play a gateway that hangs: take what comes and never answer."""
-        while await reader.read(4096):
-            pass
-        writer.close()
+    def _attach(self, line: Line) -> Session:
+        self._lines.add(line)
+        line.is_deaf = self._settings.fault == "silent"
+        self.witness.record("connected", connection=line.number, peer=line.peer)
+        return Session(self, line)
+
+    def _witness_event(self, event: Event) -> None:
+        match event:
+            case Executed(execution):
+                self._witness_fill(execution)
+            case OrderChanged(order) if not order.is_working:
+                self._witness_end(order)
+            case OrderFailed(client_id, order_id, code, text) if (client_id, order_id) not in self.broker.orders:
+                self.witness.record(
+                    "order_end", client_id=client_id, order_id=order_id, status="Rejected", code=code, text=text
+                )
+
+    def _witness_fill(self, execution: Execution) -> None:
+        self.witness.record(
+            "fill",
+            client_id=execution.client_id,
+            order_id=execution.order_id,
+            order_ref=execution.order_ref,
+            perm_id=execution.perm_id,
+            execution_id=execution.execution_id,
+            side=execution.side,
+            quantity=Decimal(execution.quantity),
+            price=execution.price,
+            commission=execution.commission,
+            con_id=execution.con_id,
+            symbol=self.catalogue[execution.con_id].symbol,
+            broker_time=execution.time,
+        )
+
+    def _witness_end(self, order: Order) -> None:
+        self.witness.record("order_end", client_id=order.client_id, order_id=order.order_id, status=order.status)
+
+    # --- the control API --------------------------------------------------------------------------------------------
+
+    def _routes(self) -> Routes:
+        return {
+            ("GET", "witness"): self._get_witness,
+            ("GET", "state"): self._get_state,
+        }
+
+    def _get_witness(self, rest: str, query: dict[str, str], _body: Any) -> Any:
+        if rest == "summary":
+            return self.witness.summary()
+        if rest:
+            raise ControlError(f"/witness/{rest}: no such path, wanted /witness or /witness/summary")
+        since, kind = query.get("since", "0"), query.get("kind")
+        if not since.isdecimal():
+            raise ControlError(f"since={since!r}: wanted the sequence number of an entry, or 0")
+        entries = [entry for entry in self.witness.since(int(since)) if kind in (None, entry["kind"])]
+        return {"last": len(self.witness.entries), "entries": entries}
+
+    def _get_state(self, _rest: str, _query: dict[str, str], _body: Any) -> Any:
+        valuation = self.broker.valuation()
+        return {
+            "account": self.broker.account,
+            "cash": valuation.cash,
+            "net_liquidation": valuation.net_liquidation,
+            "linked": self.broker.linked,
+            "now": self.now().isoformat(),
+            "clients": [
+                {"client_id": client_id, "peer": session.line.peer, "version": session.version}
+                for client_id, session in sorted(self._sessions.items())
+            ],
+            "positions": {
+                self.catalogue[position.con_id].symbol: position.quantity
+                for position in self.broker.positions.values()
+                if position.quantity
+            },
+            "working_orders": [order.to_json() for order in self.broker.working_orders()],
+        }
 
     async def _run_market(self) -> None:
         """Match orders and send ticks, once per tick of the market."""

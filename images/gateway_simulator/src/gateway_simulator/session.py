@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from . import accounts, requests
+from .line import Line
 from .market import SECONDS_PER_DAY
 from .messages import LOWEST_VERSION, NO_REQUEST, TextDialect, handshake
 from .model import (
@@ -33,14 +33,11 @@ from .model import (
     Valuation,
 )
 from .requests import NumberedRequest, Request
-from .wire import FieldError, WireError, read_frame, read_version_range
+from .wire import FieldError, WireError, parse_version_range
 
 if TYPE_CHECKING:
     from .server import Simulator
 
-HANDSHAKE_SECONDS = 30.0
-# A client that lets this many bytes pile up does not read any more.
-LARGEST_BACKLOG = 8 << 20
 MOST_BARS = 5000
 
 FARMS = (
@@ -56,41 +53,29 @@ _logger = logging.getLogger(__name__)
 class Session:
     """One connection. ``client_id`` is None until the client has started the API."""
 
-    def __init__(self, simulator: Simulator, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, simulator: Simulator, line: Line) -> None:
         self.client_id: int | None = None
         self.version = 0
         self.dialect = TextDialect(0)
+        self.line = line
         self._simulator = simulator
-        self._reader = reader
-        self._writer = writer
-        self._peer = "{}:{}".format(*writer.get_extra_info("peername")[:2])
         self._follows_positions = False
         self._follows_account = False
         self._updates: set[int] = set()
         self._summaries: dict[int, frozenset[str]] = {}
         self._subscriptions: dict[int, Instrument] = {}
 
-    async def run(self) -> None:
-        """Converse until either side ends it. Bytes that are not the protocol end this connection only."""
-        try:
-            if await self._shake_hands():
-                while (body := await read_frame(self._reader)) is not None and not self._writer.is_closing():
-                    self._receive(body)
-        except WireError as error:
-            self._log(logging.WARNING, "malformed bytes, connection closed", reason=str(error))
-        except (ConnectionError, TimeoutError) as error:
-            self._log(logging.INFO, "connection lost", reason=repr(error))
-        finally:
-            self.close()
+    def receive(self, body: bytes) -> None:
+        """Take one frame: the range of versions first, then messages. Raises WireError when it is not the protocol."""
+        if self.version:
+            self._receive(body)
+        else:
+            self._shake_hands(body)
 
-    def close(self) -> None:
-        """Send what is waiting, then close."""
-        if not self._writer.is_closing():
-            self._writer.close()
-
-    async def wait_closed(self) -> None:
-        """Return when the connection is closed, however it ended."""
-        await asyncio.gather(self._writer.wait_closed(), return_exceptions=True)
+    def ended(self, why: str) -> None:
+        """Learn that the connection is over."""
+        self._log(logging.INFO, "connection ended", reason=why)
+        self._simulator.forget(self, why)
 
     @property
     def instruments(self) -> set[Instrument]:
@@ -134,20 +119,15 @@ class Session:
 
     # --- conversation -----------------------------------------------------------------------------------------------
 
-    async def _shake_hands(self) -> bool:
-        """Agree on a version; return False when the client left without a word, as a port check does."""
-        versions = await asyncio.wait_for(read_version_range(self._reader), HANDSHAKE_SECONDS)
-        if versions is None:
-            return False
-        lowest, highest = versions
-        self.version = min(highest, self._simulator.server_version)
+    def _shake_hands(self, body: bytes) -> None:
+        lowest, highest = parse_version_range(body)
         if highest < LOWEST_VERSION:
-            self._log(logging.WARNING, "client is too old, connection closed", lowest=lowest, highest=highest)
-            return False
+            self.line.close(f"the client is too old: versions {lowest} to {highest}, wanted {LOWEST_VERSION}")
+            return
+        self.version = min(highest, self._simulator.server_version)
         self.dialect = TextDialect(self.version)
         self._send(handshake(self.version, self._simulator.now()))
         self._log(logging.DEBUG, "handshake", lowest=lowest, highest=highest, version=self.version)
-        return True
 
     def _receive(self, body: bytes) -> None:
         try:
@@ -167,9 +147,8 @@ class Session:
     def _start(self, request: requests.StartApi) -> None:
         client_id = request.client_id
         if not self._simulator.admit(client_id, self):
-            self._log(logging.WARNING, "client id in use, connection closed", wanted=client_id)
             self.notice(326, "Unable to connect as the client id is already in use. Retry with a unique client id.")
-            self.close()
+            self.line.close(f"client id {client_id} is in use")
             return
         self.client_id = client_id
         self._log(logging.INFO, "client connected", version=self.version)
@@ -330,14 +309,14 @@ class Session:
             hidden=request.hidden,
             unsupported=request.unsupported,
         )
-        self._simulator.publish(self._simulator.broker.place(order))
+        self._simulator.place(self, order)
 
     def _cancel_order(self, request: requests.CancelOrder) -> None:
         assert self.client_id is not None  # noqa: S101 - a request is only received after startApi
-        self._simulator.publish(self._simulator.broker.cancel(self.client_id, request.order_id))
+        self._simulator.cancel(self, request.order_id)
 
     def _cancel_all_orders(self, _request: Request) -> None:
-        self._simulator.publish(self._simulator.broker.cancel_all())
+        self._simulator.cancel_all(self)
 
     def _request_open_orders(self, _request: Request) -> None:
         self._send_open_orders([order for order in self._working() if order.client_id == self.client_id])
@@ -444,16 +423,11 @@ class Session:
         return [self.dialect.account_summary(request_id, self._account, *value) for value in values]
 
     def _send(self, *frames: bytes) -> None:
-        if not frames or self._writer.is_closing():
-            return
-        self._writer.write(b"".join(frames))
-        backlog = self._writer.transport.get_write_buffer_size()
-        if backlog > LARGEST_BACKLOG:
-            self._log(logging.WARNING, "client does not read, connection closed", backlog=backlog)
-            self._writer.transport.abort()
+        if frames:
+            self.line.write(b"".join(frames))
 
     def _log(self, level: int, text: str, **details: object) -> None:
-        _logger.log(level, text, extra={"peer": self._peer, "client_id": self.client_id, **details})
+        _logger.log(level, text, extra={"peer": self.line.peer, "client_id": self.client_id, **details})
 
 
 _HANDLERS: dict[type[Request], Callable[[Session, Any], None]] = {

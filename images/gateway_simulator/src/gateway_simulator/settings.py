@@ -28,7 +28,10 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the simulator is told. ``fault`` is "silent" for a gateway that accepts connections and never speaks."""
+    """What the simulator is told. ``fault`` is "silent" for a gateway that accepts connections and never speaks.
+
+    ``control_port`` is None for no control API, 0 for a free port.
+    """
 
     account: str
     trading_mode: str
@@ -40,6 +43,8 @@ class Settings:
     state: Path | None
     fault: str
     log_level: int
+    control_host: str = "127.0.0.1"
+    control_port: int | None = None
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
@@ -75,6 +80,8 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
             "the absolute path of a file, or empty for memory only",
         ),
         "fault": read("SIMULATOR_FAULT", "", _choice(FAULTS), "empty or silent"),
+        "control_host": read("SIMULATOR_CONTROL_HOST", "127.0.0.1", _not_empty, "an address to listen on"),
+        "control_port": read("SIMULATOR_CONTROL_PORT", "", _optional_port, "a port, 0 to 65535, or empty for none"),
         "log_level": read("SIMULATOR_LOG_LEVEL", "INFO", _log_level, f"one of {', '.join(LOG_LEVELS)}"),
     }
     if problems:
@@ -99,6 +106,10 @@ def _whole(lowest: int, highest: int) -> Callable[[str], int]:
         return number
 
     return parse
+
+
+def _optional_port(value: str) -> int | None:
+    return _whole(0, 65535)(value) if value else None
 
 
 def _rate(value: str) -> float:

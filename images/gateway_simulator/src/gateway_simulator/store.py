@@ -36,6 +36,10 @@ class Store:
             return cls(None)
         return cls(path)
 
+    def beside(self, suffix: str) -> Path | None:
+        """Return the path of a file of this name's own beside the state, None for a store in memory."""
+        return None if self._path is None else self._path.with_name(f"{self._path.stem}.{suffix}")
+
     def load(self) -> dict[str, Any] | None:
         """Return the saved state, None when there is none. Raises StateError when the file is not of this schema."""
         if self._path is None or not self._path.exists():

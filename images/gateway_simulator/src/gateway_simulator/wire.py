@@ -58,29 +58,23 @@ async def read_frame(reader: asyncio.StreamReader) -> bytes | None:
         if error.partial:
             raise WireError(f"the stream ended inside a frame's length, after {len(error.partial)} bytes") from error
         return None
-    (length,) = struct.unpack(">I", header)
-    if not 0 < length <= LARGEST_FRAME:
-        raise WireError(f"frame length {length}, wanted 1 to {LARGEST_FRAME}")
+    length = frame_length(header)
     try:
         return await reader.readexactly(length)
     except asyncio.IncompleteReadError as error:
         raise WireError(f"the stream ended after {len(error.partial)} of a frame's {length} bytes") from error
 
 
-async def read_version_range(reader: asyncio.StreamReader) -> tuple[int, int] | None:
-    """Read a client's greeting and return its lowest and highest version; None when it left without a byte.
+def frame_length(header: bytes | bytearray) -> int:
+    """Return the length that a frame's first four bytes announce. Raises WireError."""
+    length = int.from_bytes(header, "big")
+    if not 0 < length <= LARGEST_FRAME:
+        raise WireError(f"frame length {length}, wanted 1 to {LARGEST_FRAME}")
+    return length
 
-    Raises WireError when what it says is not a greeting.
-    """
-    try:
-        greeting = await reader.readexactly(len(GREETING))
-    except asyncio.IncompleteReadError as error:
-        if error.partial:
-            raise WireError(f"greeting {error.partial!r}, wanted {GREETING!r}") from error
-        return None
-    if greeting != GREETING:
-        raise WireError(f"greeting {greeting!r}, wanted {GREETING!r}")
-    body = await read_frame(reader) or b""
+
+def parse_version_range(body: bytes) -> tuple[int, int]:
+    """Return a client's lowest and highest version, of the frame that follows its greeting. Raises WireError."""
     match = _VERSION_RANGE.fullmatch(body.decode("ascii", errors="replace"))
     if match is None:
         raise WireError(f"version range {body[:40]!r}, wanted v<lowest>..<highest>")
