@@ -18,12 +18,13 @@ from . import log
 from .config import Deployment, EngineConfig
 from .gateway import BrokerLink, LinkError, SessionState, UnknownInstrumentError
 from .guard import Guard, Refusal
-from .ledger import Difference, FencedError, Ledger, OpenOrder, TradingHaltedError
+from .ledger import Difference, FencedError, Ledger, TradingHaltedError
 from .metrics import Metrics
 from .model import (
     AccountValues,
     Execution,
     Instrument,
+    OpenOrder,
     OrderReport,
     OrderRequest,
     Position,
@@ -86,7 +87,9 @@ class Engine:
         self._failure: Exception | None = None
         self._sent_at: dict[str, float] = {}
         self._cancel_asked: set[str] = set()
-        self._prices: dict[int, float] = {}
+        # By con_id: the strategy's instruments as the broker knows them, and the newest tick of each.
+        self._known: dict[int, Instrument] = {}
+        self._ticks: dict[int, Tick] = {}
         self._account_values = AccountValues()
         # Why this engine does not trade now, by who says so; `block` and `unblock` keep it.
         self._blocks: dict[str, str] = {}
@@ -238,7 +241,8 @@ class Engine:
     async def _subscribe(self) -> None:
         try:
             for instrument in self._instruments:
-                await self._link.subscribe(instrument)
+                known = await self._link.subscribe(instrument)
+                self._known[known.con_id] = known
         except UnknownInstrumentError as error:
             if self._data_error is None:
                 log.error("unknown_instrument", reason=error)
@@ -324,7 +328,7 @@ class Engine:
     @_told
     def on_tick(self, tick: Tick) -> None:
         self._last_tick = time.monotonic()
-        self._prices[tick.instrument.con_id] = tick.price
+        self._ticks[tick.instrument.con_id] = tick
         self.metrics.ticks += 1
         if not self._may_trade():
             return
@@ -510,8 +514,12 @@ class Engine:
     def open_orders(self, instrument: Instrument) -> int:
         return sum(order.con_id == instrument.con_id for order in self._open)
 
+    def orders(self, instrument: Instrument) -> Sequence[OpenOrder]:
+        return [order for order in self._open if order.con_id == instrument.con_id]
+
     def price(self, instrument: Instrument) -> float | None:
-        return self._prices.get(instrument.con_id)
+        tick = self._ticks.get(instrument.con_id)
+        return None if tick is None else tick.price
 
     @property
     def account_values(self) -> AccountValues:

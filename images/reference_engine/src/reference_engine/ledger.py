@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .config import Deployment
-from .model import Execution, OrderReport, OrderRequest, Position, Snapshot, iso, utc_now
+from .model import Execution, OpenOrder, OrderReport, OrderRequest, Position, Snapshot, iso, utc_now
 
 REQUIRED_SCHEMA_VERSION = 2
 OPEN_STATUSES = ("intent", "sent", "submitted", "cancelling")
@@ -56,17 +56,6 @@ class TradingHaltedError(Exception):
 
 class FencedError(Exception):
     """The ledger has seen a newer lease than this engine's: another one trades, or did."""
-
-
-class OpenOrder(NamedTuple):
-    order_ref: str
-    con_id: int | None
-    status: str
-
-    @property
-    def acknowledged(self) -> bool:
-        """Whether the broker has said that it has the order."""
-        return self.status not in ("intent", "sent")
 
 
 class OrderChange(NamedTuple):
@@ -214,8 +203,8 @@ class Ledger:
     def open_orders(self) -> list[OpenOrder]:
         """Return every order of the account that has no final status yet, oldest first."""
         rows = self._connection.execute(
-            f"SELECT order_ref, con_id, status FROM orders WHERE status IN {_OPEN} AND account = ? "  # noqa: S608
-            "ORDER BY created_at",
+            "SELECT order_ref, con_id, status, symbol, side, quantity, filled_quantity, limit_price FROM orders "  # noqa: S608
+            f"WHERE status IN {_OPEN} AND account = ? ORDER BY created_at",
             (self._account,),
         )
         return [OpenOrder(*row) for row in rows]

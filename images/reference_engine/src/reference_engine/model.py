@@ -10,9 +10,10 @@ times are aware datetimes in UTC.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Side = Literal["BUY", "SELL"]
 OrderType = Literal["MKT", "LMT", "STP", "STP LMT", "TRAIL"]
@@ -43,11 +44,13 @@ class Instrument:
 
 @dataclass(frozen=True)
 class Tick:
-    """The latest price of an instrument."""
+    """The latest price of an instrument; ``bid`` and ``ask`` None while nobody bids or asks."""
 
     instrument: Instrument
     price: float
     at: datetime
+    bid: float | None = None
+    ask: float | None = None
 
 
 _PRICES_OF: dict[str, tuple[frozenset[str], ...]] = {
@@ -110,6 +113,29 @@ class Cancel:
     order_ref: str
 
 
+class OpenOrder(NamedTuple):
+    """An order without a final status, as the ledger has it. Quantities in units, without sign."""
+
+    order_ref: str
+    con_id: int | None
+    status: str
+    symbol: str
+    side: Side
+    quantity: float
+    filled: float
+    limit_price: float | None
+
+    @property
+    def acknowledged(self) -> bool:
+        """Whether the broker has said that it has the order."""
+        return self.status not in ("intent", "sent")
+
+    @property
+    def remaining(self) -> float:
+        """What may still be filled."""
+        return max(0.0, round(self.quantity - self.filled, 9))
+
+
 @dataclass(frozen=True)
 class OrderReport:
     """The broker's word on an order. ``status`` is the broker's own term.
@@ -163,7 +189,8 @@ class Position:
 class AccountValues:
     """What the broker says the account is worth, in the account's base currency. None: not told (yet).
 
-    ``daily_pnl`` is realized and unrealized since the broker's day began.
+    ``daily_pnl`` is realized and unrealized since the broker's day began. ``currency`` is the base currency, and
+    ``rates`` is what one unit of another is worth in it.
     """
 
     net_liquidation: float | None = None
@@ -173,6 +200,8 @@ class AccountValues:
     daily_pnl: float | None = None
     maintenance_margin: float | None = None
     available_funds: float | None = None
+    currency: str = ""
+    rates: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from .guard import Refusal
 from .model import OrderRequest, Side
 
 
@@ -67,13 +68,6 @@ class RiskLimits:
         )
 
 
-class Refusal(NamedTuple):
-    """Why an order must not be sent: the name of the rule, and the text for people."""
-
-    rule: str
-    message: str
-
-
 @dataclass(frozen=True)
 class Line:
     """One instrument as the account has it. Quantities in units; ``quantity`` is signed, short < 0.
@@ -94,8 +88,8 @@ class Line:
     def only_reduces(self, side: Side, quantity: float) -> bool:
         """Tell whether an order, with every open one on its side, can do no more than close the position."""
         if side == "SELL":
-            return quantity + self.selling <= self.quantity
-        return quantity + self.buying <= -self.quantity
+            return not is_above(quantity + self.selling, self.quantity)
+        return not is_above(quantity + self.buying, -self.quantity)
 
     def worst(self, side: Side | None = None, quantity: float = 0.0) -> float:
         """Return the largest position, in units without sign, that open orders and one more may make."""
@@ -212,7 +206,7 @@ def _sizes(limits: InstrumentLimits, request: OrderRequest, line: Line) -> Itera
         ("max_order_size", request.quantity, limits.max_order_size),
         ("max_position", position, limits.max_position),
     ):
-        if limit is not None and units > limit:
+        if limit is not None and is_above(units, limit):
             yield Refusal(name, f"{_told(request)}: {_MEANS[name]} {units:g} units, and {limit:g} is the limit")
     for name, units, limit in (
         ("max_order_value", request.quantity, limits.max_order_value),
@@ -222,7 +216,7 @@ def _sizes(limits: InstrumentLimits, request: OrderRequest, line: Line) -> Itera
             continue
         if value is None:
             yield Refusal(name, f"no price of {request.instrument.symbol} is known to judge it by")
-        elif units * value > limit:
+        elif is_above(units * value, limit):
             yield Refusal(
                 name,
                 f"{_told(request)}: {_MEANS[name]} {units * value:.2f} {request.instrument.currency}, "
@@ -245,7 +239,7 @@ def _shares(limits: RiskLimits, request: OrderRequest, line: Line, book: Book) -
         own = _value(line, line.worst(request.side, request.quantity), request.limit_price)
         if others is None or own is None:
             yield Refusal("max_gross_exposure", "a price or an exchange rate is not known to judge it by")
-        elif others + own > limits.max_gross_exposure:
+        elif is_above(others + own, limits.max_gross_exposure):
             yield Refusal(
                 "max_gross_exposure",
                 f"{_told(request)}: all positions together could become {others + own:.2f}, "
@@ -258,7 +252,7 @@ def _shares(limits: RiskLimits, request: OrderRequest, line: Line, book: Book) -
                 "max_concentration_percent",
                 "a price, an exchange rate or the account's net liquidation is not known to judge it by",
             )
-        elif (share := own / book.net_liquidation * 100.0) > limits.max_concentration_percent:
+        elif is_above(share := own / book.net_liquidation * 100.0, limits.max_concentration_percent):
             yield Refusal(
                 "max_concentration_percent",
                 f"{_told(request)}: the position could become {share:.2f} % of the account, "
@@ -283,6 +277,11 @@ def _value(line: Line, quantity: float, limit_price: float | None = None) -> flo
         return 0.0
     price = limit_price if line.mark is None else line.mark
     return None if price is None or line.rate is None else quantity * price * line.multiplier * line.rate
+
+
+def is_above(seen: float, limit: float) -> bool:
+    """Compare quantities and money; binary fractions that differ in the ninth digit are the same."""
+    return round(seen - limit, 9) > 0
 
 
 def _told(request: OrderRequest) -> str:

@@ -19,7 +19,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from .model import AccountValues, Instrument, OrderRequest, Side, Tick
+from .model import AccountValues, Instrument, OpenOrder, OrderRequest, Side, Tick
 
 
 class ParameterError(ValueError):
@@ -42,6 +42,9 @@ class AccountView(Protocol):
 
     def open_orders(self, instrument: Instrument) -> int:
         """Return how many orders for the instrument have no final state yet."""
+
+    def orders(self, instrument: Instrument) -> Sequence[OpenOrder]:
+        """Return the orders for the instrument that have no final state yet, oldest first."""
 
     def price(self, instrument: Instrument) -> float | None:
         """Return the price of the newest tick, None before the first."""
