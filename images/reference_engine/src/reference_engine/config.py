@@ -68,6 +68,19 @@ class Deployment:
     lease_dir: Path
     socket: Path
 
+    def account_problem(self, served: Sequence[str]) -> str | None:
+        """Say why this account must not be traded, None when it may be; ``served``: what the gateway has, if known."""
+        account, mode = self.account, self.environment
+        if (mode == "live") == account.startswith("D"):
+            wanted = "a live account, which does not start with D" if mode == "live" else "an account starting with D"
+            return f"account {account} in environment {mode}: wanted {wanted}; correct the account or the environment"
+        if served and account not in served:
+            return (
+                f"account {account} is not served by this gateway, which has {', '.join(served)}; "
+                "correct the account or log the gateway in to it"
+            )
+        return None
+
 
 WorkingOrders = Literal["cancel", "keep"]
 LogLevel = Literal["debug", "info", "warning", "error"]

@@ -99,6 +99,11 @@ class Engine:
         """Asked last, when an order is about to leave: does this engine still have the right to trade?"""
         self.duties: list[Callable[[datetime], None]] = []
         """What is to be done once a second, trading or not; an exception there stops the engine as any other does."""
+        self.trades = asyncio.Event()
+        """Set when it is first reconciled and its role is trading."""
+        self.working_orders_on_stop = config.working_orders_on_stop
+        """What the drain does with orders that work at the broker; a hand-over to another engine keeps them."""
+        self.drain_limit_seconds = _DRAIN_LIMIT_SECONDS
         self._wake = asyncio.Event()
         self._changed = asyncio.Event()
         self._over = asyncio.Event()
@@ -203,6 +208,7 @@ class Engine:
         self._reconciled = True
         if self.role == "starting":
             self.role = "trading"
+            self.trades.set()
             self._ledger.set_trading_state("trading", f"release {self._deployment.release} trades")
             log.info("role", role=self.role)
 
@@ -254,7 +260,7 @@ class Engine:
         """No new orders; working ones are cancelled or kept; True when the broker has answered for all of them."""
         self.role = "stopping"
         log.info("role", role=self.role, open=len(self._open))
-        deadline = time.monotonic() + _DRAIN_LIMIT_SECONDS
+        deadline = time.monotonic() + self.drain_limit_seconds
         while (waiting := self._to_wait_for()) and (left := deadline - time.monotonic()) > 0:
             self._changed.clear()
             self._cancel_working()
@@ -276,12 +282,12 @@ class Engine:
         return not waiting
 
     def _to_wait_for(self) -> list[OpenOrder]:
-        if self._config.working_orders_on_stop == "cancel":
+        if self.working_orders_on_stop == "cancel":
             return self._open
         return [order for order in self._open if not order.acknowledged]
 
     def _cancel_working(self) -> None:
-        if self._config.working_orders_on_stop != "cancel":
+        if self.working_orders_on_stop != "cancel":
             return
         for order in self._open:
             try:
@@ -528,18 +534,7 @@ class Engine:
     # -- health
 
     def _account_problem(self) -> str | None:
-        """Say why this engine must not trade this account, None when it may."""
-        account, mode = self._deployment.account, self._deployment.environment
-        if (mode == "live") == account.startswith("D"):
-            wanted = "a live account, which does not start with D" if mode == "live" else "an account starting with D"
-            return f"account {account} in environment {mode}: wanted {wanted}; correct the account or the environment"
-        accounts: Sequence[str] = self._link.accounts
-        if accounts and account not in accounts:
-            return (
-                f"account {account} is not served by this gateway, which has {', '.join(accounts)}; "
-                "correct the account or log the gateway in to it"
-            )
-        return None
+        return self._deployment.account_problem(self._link.accounts)
 
     def _last_tick_age(self) -> float | None:
         return None if self._last_tick is None else time.monotonic() - self._last_tick

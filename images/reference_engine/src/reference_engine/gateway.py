@@ -23,7 +23,18 @@ from typing import Any, Final, Literal, NamedTuple, Protocol
 from ib_async import IB, Contract, Order, OrderStatus, StartupFetchNONE
 
 from . import log
-from .model import AccountValues, Execution, Instrument, OrderReport, OrderRequest, Position, Snapshot, Tick, utc_now
+from .model import (
+    AccountValues,
+    Execution,
+    Instrument,
+    OpenOrder,
+    OrderReport,
+    OrderRequest,
+    Position,
+    Snapshot,
+    Tick,
+    utc_now,
+)
 
 SessionState = Literal["unreachable", "no_handshake", "not_logged_in", "client_id_in_use", "broker_link_lost", "ready"]
 
@@ -103,9 +114,9 @@ class BrokerLink(BrokerWatch, Protocol):
 
 
 class Holdings(NamedTuple):
-    """What a watcher sees of the account: the instrument (con_id) of each working order, and the positions."""
+    """What a watcher sees of the account, whoever made it: the orders that work and the positions."""
 
-    working: tuple[int, ...]
+    orders: tuple[OpenOrder, ...]
     positions: tuple[Position, ...]
 
 
@@ -373,7 +384,7 @@ class IbWatch:
         trades = await _answer(ib.reqAllOpenOrdersAsync(), "all open orders")
         await _answer(ib.reqPositionsAsync(), "positions")
         return Holdings(
-            tuple(trade.contract.conId for trade in trades if trade.order.account in ("", self._account)),
+            tuple(_open_order(trade) for trade in trades if trade.order.account in ("", self._account)),
             tuple(_position(position) for position in ib.positions(self._account)),
         )
 
@@ -530,6 +541,20 @@ def _order_report(trade: Any) -> OrderReport:
         average_price=float(trade.orderStatus.avgFillPrice),
         error_code=int(errors[-1].errorCode) if errors else 0,
         message=notes[-1].message if notes else "",
+    )
+
+
+def _open_order(trade: Any) -> OpenOrder:
+    order = trade.order
+    return OpenOrder(
+        order_ref=order.orderRef,
+        con_id=int(trade.contract.conId),
+        status="submitted",
+        symbol=trade.contract.symbol,
+        side=order.action,
+        quantity=float(order.totalQuantity),
+        filled=float(trade.orderStatus.filled),
+        limit_price=_set_or_none(order.lmtPrice),
     )
 
 

@@ -9,14 +9,15 @@ broker says in a reconciliation wins, and every correction leaves a trace.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from .config import Deployment
 from .model import Execution, OpenOrder, OrderReport, OrderRequest, Position, Snapshot, iso, utc_now
@@ -56,6 +57,26 @@ class TradingHaltedError(Exception):
 
 class FencedError(Exception):
     """The ledger has seen a newer lease than this engine's: another one trades, or did."""
+
+
+class LedgerGlance(NamedTuple):
+    """What a reader sees of the ledger: the schema, the rows, why trading is halted (None: it is not)."""
+
+    schema_version: int
+    rows: dict[str, int]
+    halt: str | None
+
+
+def look(deployment: Deployment) -> LedgerGlance:
+    """Look at the ledger without writing; raises `LedgerSchemaError` when an engine could not use it, sqlite3.Error."""
+    path = deployment.ledger
+    with contextlib.closing(_open(path, "ro")) as connection:
+        schema_version = _schema_version(path, connection)
+        try:
+            rows = {table: _count(connection, table) for table in COUNTED_TABLES}
+            return LedgerGlance(schema_version, rows, _halt_of(connection, deployment.account))
+        except sqlite3.Error as error:
+            raise _unusable(path, error) from error
 
 
 class OrderChange(NamedTuple):
@@ -100,19 +121,14 @@ class Ledger:
         self._patience_ms = _BUSY_TIMEOUT_MS
         self.fencing_token = 0
         """The token of the lease this engine holds; every intent is checked against the newest one in the ledger."""
-        self.schema_version: int = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if self.schema_version < REQUIRED_SCHEMA_VERSION:
+        try:
+            self.schema_version = _schema_version(path, self._connection)
+        except LedgerSchemaError:
             self._connection.close()
-            raise LedgerSchemaError(
-                f"ledger {path}: schema version is {self.schema_version}, wanted at least {REQUIRED_SCHEMA_VERSION}; "
-                "run the ledger's migrations first"
-            )
+            raise
         # Counted once here and kept up in _transaction: counting a million rows on every look would cost.
         try:
-            self.rows: dict[str, int] = {
-                table: self._connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608 names are ours
-                for table in COUNTED_TABLES
-            }
+            self.rows: dict[str, int] = {table: _count(self._connection, table) for table in COUNTED_TABLES}
         except sqlite3.Error as error:
             self._connection.close()
             raise _unusable(path, error) from error
@@ -283,6 +299,25 @@ class Ledger:
                 (self._account, state, reason, self._source, iso(utc_now())),
             )
 
+    def take_over(self, raise_token: Callable[[int], int]) -> None:
+        """Fence out every engine before this one: ``raise_token`` is given the newest token seen, returns a higher one.
+
+        In one transaction: an intent of theirs is either committed before, or refused.
+        """
+        with self._transaction() as connection:
+            row = connection.execute(
+                "SELECT fencing_token FROM trading_state WHERE account = ?", (self._account,)
+            ).fetchone()
+            token = raise_token(row[0] if row else 0)
+            connection.execute(
+                "INSERT INTO trading_state (account, state, reason, changed_by, changed_at, fencing_token) "
+                "VALUES (?, 'stopped', 'the lease was taken', ?, ?, ?) "
+                "ON CONFLICT (account) DO UPDATE SET fencing_token = excluded.fencing_token",
+                (self._account, self._source, iso(utc_now()), token),
+            )
+            self._event(connection, "lease_taken", f"token {token}", {"token": token})
+        self.fencing_token = token
+
     def halt(self) -> str | None:
         """Return why trading of the account is halted, None when it is not."""
         return self._halt(self._connection)
@@ -398,11 +433,7 @@ class Ledger:
         )
 
     def _halt(self, connection: sqlite3.Connection) -> str | None:
-        row = connection.execute(
-            "SELECT reason, changed_by, changed_at FROM trading_state WHERE account = ? AND state = 'halted'",
-            (self._account,),
-        ).fetchone()
-        return f"{row[0]} (by {row[1]}, since {row[2]})" if row else None
+        return _halt_of(connection, self._account)
 
     def _check_fence(self, connection: sqlite3.Connection) -> None:
         row = connection.execute(
@@ -830,10 +861,31 @@ class _AppliedFill(NamedTuple):
     closed: bool
 
 
-def _open(path: Path) -> sqlite3.Connection:
-    # mode=rw: an engine that made its own empty ledger would hide that the real one is not mounted.
+def _halt_of(connection: sqlite3.Connection, account: str) -> str | None:
+    row = connection.execute(
+        "SELECT reason, changed_by, changed_at FROM trading_state WHERE account = ? AND state = 'halted'", (account,)
+    ).fetchone()
+    return f"{row[0]} (by {row[1]}, since {row[2]})" if row else None
+
+
+def _count(connection: sqlite3.Connection, table: str) -> int:
+    return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608 names are ours
+
+
+def _schema_version(path: Path, connection: sqlite3.Connection) -> int:
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if version < REQUIRED_SCHEMA_VERSION:
+        raise LedgerSchemaError(
+            f"ledger {path}: schema version is {version}, wanted at least {REQUIRED_SCHEMA_VERSION}; "
+            "run the ledger's migrations first"
+        )
+    return version
+
+
+def _open(path: Path, mode: Literal["rw", "ro"] = "rw") -> sqlite3.Connection:
+    # Never rwc: an engine that made its own empty ledger would hide that the real one is not mounted.
     try:
-        connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, isolation_level=None)
+        connection = sqlite3.connect(f"{path.as_uri()}?mode={mode}", uri=True, isolation_level=None)
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.Error as error:
         raise _unusable(path, error) from error

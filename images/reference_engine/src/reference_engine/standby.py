@@ -1,0 +1,213 @@
+# Copyright: (c) 2026, Ballast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A standby: sees what a trading engine sees, keeps the strategy warm, and can send nothing.
+
+It is read-only by construction: its session has no way to an order, and the ledger is opened for reading, each time it
+is looked at, so that nothing of a standby is ever in the trading engine's way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from . import ledger, log
+from .config import Deployment, EngineConfig
+from .gateway import BrokerWatch, LinkError, SessionState, UnknownInstrumentError
+from .metrics import Metrics
+from .model import AccountValues, Execution, Instrument, OpenOrder, OrderReport, Position, Tick, iso, utc_now
+
+# The positions are told as they change; the orders of other clients are not.
+_LOOK_EVERY_SECONDS: Final = 5.0
+_RETRY_SECONDS: Final = 1.0
+
+
+class Standby:
+    """The life of an engine without the lease. `run` is its life; the rest is what the slot asks and the link tells."""
+
+    role: Final = "standby"
+
+    def __init__(self, deployment: Deployment, config: EngineConfig, watch: BrokerWatch, metrics: Metrics) -> None:
+        """Raises `LedgerSchemaError` when the ledger could not be traded with."""
+        self._deployment = deployment
+        self._config = config
+        self._watch = watch
+        self._metrics = metrics
+        self._instruments = tuple(config.strategy.instruments())
+        self._orders: tuple[OpenOrder, ...] = ()
+        self._positions: dict[int, Position] = {}
+        self._prices: dict[int, float] = {}
+        self._account_values = AccountValues()
+        self._last_tick: float | None = None
+        self._looked_at: datetime | None = None
+        self._data_error: str | None = None
+        self._strategy_error: str | None = None
+        self._wake = asyncio.Event()
+        ledger.look(deployment)
+
+    @property
+    def sessions(self) -> int:
+        return self._watch.sessions
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        log.info("role", role=self.role, slot=self._deployment.slot, release=self._deployment.release)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._watch.run(self))
+            tasks.create_task(self._keep_looking())
+
+    async def _keep_looking(self) -> None:
+        while True:
+            self._wake.clear()
+            pause = _LOOK_EVERY_SECONDS
+            if self._watch.state == "ready" and self._deployment.account_problem(self._watch.accounts) is None:
+                try:
+                    await self._look()
+                except LinkError as error:
+                    log.warning("look_failed", reason=error)
+                    pause = _RETRY_SECONDS
+            try:
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    async def _look(self) -> None:
+        connected_at = self._watch.connected_at
+        seen = await self._watch.look()
+        try:
+            for instrument in self._instruments:
+                await self._watch.subscribe(instrument)
+            self._data_error = None
+        except UnknownInstrumentError as error:
+            self._data_error = str(error)
+        if self._watch.connected_at != connected_at:
+            return
+        self._orders = seen.orders
+        self._positions = {position.instrument.con_id: position for position in seen.positions}
+        self._looked_at = utc_now()
+
+    # -- what the session tells
+
+    def on_state(self, state: SessionState, reason: str) -> None:
+        (log.info if state == "ready" else log.warning)("gateway", state=state, reason=reason or "connected")
+
+    def on_session(self) -> None:
+        self._looked_at = None
+        self._last_tick = None
+        self._wake.set()
+
+    def on_tick(self, tick: Tick) -> None:
+        self._last_tick = time.monotonic()
+        self._prices[tick.instrument.con_id] = tick.price
+        self._metrics.ticks += 1
+        if self._looked_at is None:
+            return
+        try:
+            # What it would order now is no concern of a standby's.
+            for _ in self._config.strategy.on_tick(tick, self):
+                pass
+        except Exception as error:  # noqa: BLE001 a user's strategy may raise anything
+            text = f"{type(error).__name__}: {error}"
+            if self._strategy_error is None:
+                log.error("strategy_failed", traceback=True, reason=text)
+            self._strategy_error = text
+        else:
+            self._strategy_error = None
+
+    def on_order(self, report: OrderReport) -> None: ...
+
+    def on_execution(self, execution: Execution) -> None: ...
+
+    def on_commission(self, execution: Execution) -> None: ...
+
+    def on_position(self, position: Position) -> None:
+        self._positions[position.instrument.con_id] = position
+
+    def on_account(self, values: AccountValues) -> None:
+        self._account_values = values
+
+    # -- what a strategy may know (AccountView)
+
+    def position(self, instrument: Instrument) -> float:
+        held = self._positions.get(instrument.con_id)
+        return held.quantity if held else 0.0
+
+    def open_orders(self, instrument: Instrument) -> int:
+        return len(self.orders(instrument))
+
+    def orders(self, instrument: Instrument) -> Sequence[OpenOrder]:
+        return [order for order in self._orders if order.con_id == instrument.con_id]
+
+    def price(self, instrument: Instrument) -> float | None:
+        return self._prices.get(instrument.con_id)
+
+    @property
+    def account_values(self) -> AccountValues:
+        return self._account_values
+
+    # -- health
+
+    def health(self) -> dict[str, Any]:
+        """Return the health document of the engine contract: passing means ready to be promoted."""
+        names = ("account", "gateway", "ledger", "reconciliation", "data", "strategy", "trading")
+        checks = dict.fromkeys(names, ("pass", ""))
+        if problem := self._deployment.account_problem(self._watch.accounts):
+            checks["account"] = ("fail", problem)
+        if self._watch.state != "ready":
+            checks["gateway"] = ("fail", f"{self._watch.state}: {self._watch.reason}")
+        seen = None
+        try:
+            seen = ledger.look(self._deployment)
+            if seen.halt:
+                checks["trading"] = ("warn", f"trading is halted: {seen.halt}")
+        except (sqlite3.Error, ledger.LedgerSchemaError) as error:
+            checks["ledger"] = ("fail", str(error))
+        if self._looked_at is None:
+            checks["reconciliation"] = ("fail", "orders and positions not seen since the session began")
+        age = None if self._last_tick is None else time.monotonic() - self._last_tick
+        limit = self._config.max_tick_age_seconds
+        stale = age is not None and limit is not None and age > limit
+        if self._data_error:
+            checks["data"] = ("fail", self._data_error)
+        elif limit is not None and self._instruments and age is None:
+            checks["data"] = ("fail", "no tick yet")
+        elif stale:
+            checks["data"] = ("fail", f"last tick {age:.1f} s ago, wanted at most {limit:g} s")
+        if self._strategy_error:
+            checks["strategy"] = ("fail", self._strategy_error)
+        statuses = {status for status, _ in checks.values()}
+        status = "fail" if "fail" in statuses else "warn" if "warn" in statuses else "pass"
+        document: dict[str, Any] = {"status": status}
+        if status != "pass":
+            document["output"] = "; ".join(f"{name}: {text}" for name, (_, text) in checks.items() if text)
+        connected_at = self._watch.connected_at
+        return document | {
+            "releaseId": self._deployment.release,
+            "stack": self._deployment.stack,
+            "slot": self._deployment.slot,
+            "account": self._deployment.account,
+            "role": self.role,
+            "strategy": self._config.strategy_name,
+            "gateway": {
+                "state": "data_stale" if stale and self._watch.state == "ready" else self._watch.state,
+                "server_version": self._watch.server_version,
+                "accounts": list(self._watch.accounts),
+                "connected_at": iso(connected_at) if connected_at else None,
+            },
+            "data": {"last_tick_age_seconds": None if age is None else round(age, 3)},
+            "trading": {"blocked_by": {"role": f"role is {self.role}"}},
+            "orders": {"open": len(self._orders)},
+            "positions": {p.instrument.symbol: p.quantity for p in self._positions.values() if p.quantity},
+            "ledger": {"schema_version": seen.schema_version, "rows": seen.rows} if seen else {"rows": {}},
+            "last_reconciliation": iso(self._looked_at) if self._looked_at else None,
+            "checks": {
+                name: {"status": status, "output": text} if text else {"status": status}
+                for name, (status, text) in checks.items()
+            },
+        }
