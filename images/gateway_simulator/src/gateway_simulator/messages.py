@@ -21,7 +21,9 @@ from .requests import Request
 from .wire import UNSET_DOUBLE, Fields, Value, WireError, frame, split_fields
 
 LOWEST_VERSION = 157
-HIGHEST_VERSION = 178
+HIGHEST_VERSION = 225
+# What every client tried understands: the newest protocol of text alone that they have in common.
+DEFAULT_VERSION = 178
 
 # Server versions at which layouts changed.
 _REGULATORY_SNAPSHOT = 114
@@ -455,6 +457,16 @@ def _contract(instrument: Instrument, exchange: str) -> tuple[Value, ...]:
 
 def _rounded(average: Decimal) -> Decimal:
     return average.quantize(Decimal("0.00000001"))
+
+
+def dialect_for(version: int) -> TextDialect:
+    """Return the dialect that a connection of this server version speaks."""
+    if version < _BINARY_MESSAGE_ID:
+        return TextDialect(version)
+    # Only who offers the newer protocol pays for it.
+    from .protobuf import ProtobufDialect
+
+    return ProtobufDialect(version)
 
 
 # --- from the client -------------------------------------------------------------------------------------------------

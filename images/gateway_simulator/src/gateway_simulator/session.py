@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from . import accounts, requests
 from .line import Line
 from .market import SECONDS_PER_DAY
-from .messages import LOWEST_VERSION, NO_REQUEST, TextDialect, handshake
+from .messages import LOWEST_VERSION, NO_REQUEST, TextDialect, dialect_for, handshake
 from .model import (
     Bar,
     Charged,
@@ -125,7 +125,7 @@ class Session:
             self.line.close(f"the client is too old: versions {lowest} to {highest}, wanted {LOWEST_VERSION}")
             return
         self.version = min(highest, self._simulator.server_version)
-        self.dialect = TextDialect(self.version)
+        self.dialect = dialect_for(self.version)
         self._send(handshake(self.version, self._simulator.now()))
         self._log(logging.DEBUG, "handshake", lowest=lowest, highest=highest, version=self.version)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from .messages import HIGHEST_VERSION, LOWEST_VERSION
+from .messages import DEFAULT_VERSION, HIGHEST_VERSION, LOWEST_VERSION
 
 # The ports of the usual gateway image, inside its container.
 PORTS = {"paper": 4004, "live": 4003}
@@ -69,7 +69,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         "ticks_per_second": read("SIMULATOR_TICKS_PER_SECOND", "2", _rate, "a number above 0, at most 100"),
         "server_version": read(
             "SIMULATOR_SERVER_VERSION",
-            str(HIGHEST_VERSION),
+            str(DEFAULT_VERSION),
             _whole(LOWEST_VERSION, HIGHEST_VERSION),
             f"a server version, {LOWEST_VERSION} to {HIGHEST_VERSION}",
         ),
