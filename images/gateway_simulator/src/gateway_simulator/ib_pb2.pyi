@@ -623,6 +623,46 @@ class ManagedAccountsRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class UserInfoRequest(_message.Message):
+    __slots__ = ("reqId",)
+    REQID_FIELD_NUMBER: _ClassVar[int]
+    reqId: int
+    def __init__(self, reqId: _Optional[int] = ...) -> None: ...
+
+class FamilyCodesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class SoftDollarTiersRequest(_message.Message):
+    __slots__ = ("reqId",)
+    REQID_FIELD_NUMBER: _ClassVar[int]
+    reqId: int
+    def __init__(self, reqId: _Optional[int] = ...) -> None: ...
+
+class NewsProvidersRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class NewsBulletinsRequest(_message.Message):
+    __slots__ = ("allMessages",)
+    ALLMESSAGES_FIELD_NUMBER: _ClassVar[int]
+    allMessages: bool
+    def __init__(self, allMessages: _Optional[bool] = ...) -> None: ...
+
+class CancelNewsBulletins(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class MarketDepthExchangesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class QueryDisplayGroupsRequest(_message.Message):
+    __slots__ = ("reqId",)
+    REQID_FIELD_NUMBER: _ClassVar[int]
+    reqId: int
+    def __init__(self, reqId: _Optional[int] = ...) -> None: ...
+
 class NextValidId(_message.Message):
     __slots__ = ("orderId",)
     ORDERID_FIELD_NUMBER: _ClassVar[int]
@@ -660,6 +700,78 @@ class ErrorMessage(_message.Message):
     errorMsg: str
     advancedOrderRejectJson: str
     def __init__(self, id: _Optional[int] = ..., errorTime: _Optional[int] = ..., errorCode: _Optional[int] = ..., errorMsg: _Optional[str] = ..., advancedOrderRejectJson: _Optional[str] = ...) -> None: ...
+
+class UserInfo(_message.Message):
+    __slots__ = ("reqId", "whiteBrandingId")
+    REQID_FIELD_NUMBER: _ClassVar[int]
+    WHITEBRANDINGID_FIELD_NUMBER: _ClassVar[int]
+    reqId: int
+    whiteBrandingId: str
+    def __init__(self, reqId: _Optional[int] = ..., whiteBrandingId: _Optional[str] = ...) -> None: ...
+
+class FamilyCodes(_message.Message):
+    __slots__ = ("familyCodes",)
+    FAMILYCODES_FIELD_NUMBER: _ClassVar[int]
+    familyCodes: _containers.RepeatedCompositeFieldContainer[FamilyCode]
+    def __init__(self, familyCodes: _Optional[_Iterable[_Union[FamilyCode, _Mapping]]] = ...) -> None: ...
+
+class FamilyCode(_message.Message):
+    __slots__ = ("accountId", "familyCode")
+    ACCOUNTID_FIELD_NUMBER: _ClassVar[int]
+    FAMILYCODE_FIELD_NUMBER: _ClassVar[int]
+    accountId: str
+    familyCode: str
+    def __init__(self, accountId: _Optional[str] = ..., familyCode: _Optional[str] = ...) -> None: ...
+
+class SoftDollarTiers(_message.Message):
+    __slots__ = ("reqId", "softDollarTiers")
+    REQID_FIELD_NUMBER: _ClassVar[int]
+    SOFTDOLLARTIERS_FIELD_NUMBER: _ClassVar[int]
+    reqId: int
+    softDollarTiers: _containers.RepeatedCompositeFieldContainer[SoftDollarTier]
+    def __init__(self, reqId: _Optional[int] = ..., softDollarTiers: _Optional[_Iterable[_Union[SoftDollarTier, _Mapping]]] = ...) -> None: ...
+
+class NewsProviders(_message.Message):
+    __slots__ = ("newsProviders",)
+    NEWSPROVIDERS_FIELD_NUMBER: _ClassVar[int]
+    newsProviders: _containers.RepeatedCompositeFieldContainer[NewsProvider]
+    def __init__(self, newsProviders: _Optional[_Iterable[_Union[NewsProvider, _Mapping]]] = ...) -> None: ...
+
+class NewsProvider(_message.Message):
+    __slots__ = ("providerCode", "providerName")
+    PROVIDERCODE_FIELD_NUMBER: _ClassVar[int]
+    PROVIDERNAME_FIELD_NUMBER: _ClassVar[int]
+    providerCode: str
+    providerName: str
+    def __init__(self, providerCode: _Optional[str] = ..., providerName: _Optional[str] = ...) -> None: ...
+
+class MarketDepthExchanges(_message.Message):
+    __slots__ = ("depthMarketDataDescriptions",)
+    DEPTHMARKETDATADESCRIPTIONS_FIELD_NUMBER: _ClassVar[int]
+    depthMarketDataDescriptions: _containers.RepeatedCompositeFieldContainer[DepthMarketDataDescription]
+    def __init__(self, depthMarketDataDescriptions: _Optional[_Iterable[_Union[DepthMarketDataDescription, _Mapping]]] = ...) -> None: ...
+
+class DepthMarketDataDescription(_message.Message):
+    __slots__ = ("exchange", "secType", "listingExch", "serviceDataType", "aggGroup")
+    EXCHANGE_FIELD_NUMBER: _ClassVar[int]
+    SECTYPE_FIELD_NUMBER: _ClassVar[int]
+    LISTINGEXCH_FIELD_NUMBER: _ClassVar[int]
+    SERVICEDATATYPE_FIELD_NUMBER: _ClassVar[int]
+    AGGGROUP_FIELD_NUMBER: _ClassVar[int]
+    exchange: str
+    secType: str
+    listingExch: str
+    serviceDataType: str
+    aggGroup: int
+    def __init__(self, exchange: _Optional[str] = ..., secType: _Optional[str] = ..., listingExch: _Optional[str] = ..., serviceDataType: _Optional[str] = ..., aggGroup: _Optional[int] = ...) -> None: ...
+
+class DisplayGroupList(_message.Message):
+    __slots__ = ("reqId", "groups")
+    REQID_FIELD_NUMBER: _ClassVar[int]
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
+    reqId: int
+    groups: str
+    def __init__(self, reqId: _Optional[int] = ..., groups: _Optional[str] = ...) -> None: ...
 
 class AccountDataRequest(_message.Message):
     __slots__ = ("subscribe", "acctCode")
@@ -955,6 +1067,14 @@ class MarketRuleRequest(_message.Message):
     marketRuleId: int
     def __init__(self, marketRuleId: _Optional[int] = ...) -> None: ...
 
+class SmartComponentsRequest(_message.Message):
+    __slots__ = ("reqId", "bboExchange")
+    REQID_FIELD_NUMBER: _ClassVar[int]
+    BBOEXCHANGE_FIELD_NUMBER: _ClassVar[int]
+    reqId: int
+    bboExchange: str
+    def __init__(self, reqId: _Optional[int] = ..., bboExchange: _Optional[str] = ...) -> None: ...
+
 class ContractDetails(_message.Message):
     __slots__ = ("marketName", "minTick", "orderTypes", "validExchanges", "priceMagnifier", "underConId", "longName", "contractMonth", "industry", "category", "subcategory", "timeZoneId", "tradingHours", "liquidHours", "evRule", "evMultiplier", "secIdList", "aggGroup", "underSymbol", "underSecType", "marketRuleIds", "realExpirationDate", "stockType", "minSize", "sizeIncrement", "suggestedSizeIncrement", "minAlgoSize", "lastPricePrecision", "lastSizePrecision")
     class SecIdListEntry(_message.Message):
@@ -1095,6 +1215,24 @@ class PriceIncrement(_message.Message):
     lowEdge: float
     increment: float
     def __init__(self, lowEdge: _Optional[float] = ..., increment: _Optional[float] = ...) -> None: ...
+
+class SmartComponents(_message.Message):
+    __slots__ = ("reqId", "smartComponents")
+    REQID_FIELD_NUMBER: _ClassVar[int]
+    SMARTCOMPONENTS_FIELD_NUMBER: _ClassVar[int]
+    reqId: int
+    smartComponents: _containers.RepeatedCompositeFieldContainer[SmartComponent]
+    def __init__(self, reqId: _Optional[int] = ..., smartComponents: _Optional[_Iterable[_Union[SmartComponent, _Mapping]]] = ...) -> None: ...
+
+class SmartComponent(_message.Message):
+    __slots__ = ("bitNumber", "exchange", "exchangeLetter")
+    BITNUMBER_FIELD_NUMBER: _ClassVar[int]
+    EXCHANGE_FIELD_NUMBER: _ClassVar[int]
+    EXCHANGELETTER_FIELD_NUMBER: _ClassVar[int]
+    bitNumber: int
+    exchange: str
+    exchangeLetter: str
+    def __init__(self, bitNumber: _Optional[int] = ..., exchange: _Optional[str] = ..., exchangeLetter: _Optional[str] = ...) -> None: ...
 
 class MarketDataRequest(_message.Message):
     __slots__ = ("reqId", "contract", "genericTickList", "snapshot", "regulatorySnapshot", "marketDataOptions")
@@ -1383,6 +1521,41 @@ class CancelHeadTimestamp(_message.Message):
     reqId: int
     def __init__(self, reqId: _Optional[int] = ...) -> None: ...
 
+class HistoricalTicksRequest(_message.Message):
+    __slots__ = ("reqId", "contract", "startDateTime", "endDateTime", "numberOfTicks", "whatToShow", "useRTH", "ignoreSize", "miscOptions")
+    class MiscOptionsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    REQID_FIELD_NUMBER: _ClassVar[int]
+    CONTRACT_FIELD_NUMBER: _ClassVar[int]
+    STARTDATETIME_FIELD_NUMBER: _ClassVar[int]
+    ENDDATETIME_FIELD_NUMBER: _ClassVar[int]
+    NUMBEROFTICKS_FIELD_NUMBER: _ClassVar[int]
+    WHATTOSHOW_FIELD_NUMBER: _ClassVar[int]
+    USERTH_FIELD_NUMBER: _ClassVar[int]
+    IGNORESIZE_FIELD_NUMBER: _ClassVar[int]
+    MISCOPTIONS_FIELD_NUMBER: _ClassVar[int]
+    reqId: int
+    contract: Contract
+    startDateTime: str
+    endDateTime: str
+    numberOfTicks: int
+    whatToShow: str
+    useRTH: bool
+    ignoreSize: bool
+    miscOptions: _containers.ScalarMap[str, str]
+    def __init__(self, reqId: _Optional[int] = ..., contract: _Optional[_Union[Contract, _Mapping]] = ..., startDateTime: _Optional[str] = ..., endDateTime: _Optional[str] = ..., numberOfTicks: _Optional[int] = ..., whatToShow: _Optional[str] = ..., useRTH: _Optional[bool] = ..., ignoreSize: _Optional[bool] = ..., miscOptions: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class CancelHistoricalTicks(_message.Message):
+    __slots__ = ("reqId",)
+    REQID_FIELD_NUMBER: _ClassVar[int]
+    reqId: int
+    def __init__(self, reqId: _Optional[int] = ...) -> None: ...
+
 class HistoricalData(_message.Message):
     __slots__ = ("reqId", "historicalDataBars")
     REQID_FIELD_NUMBER: _ClassVar[int]
@@ -1458,6 +1631,36 @@ class HeadTimestamp(_message.Message):
     reqId: int
     headTimestamp: str
     def __init__(self, reqId: _Optional[int] = ..., headTimestamp: _Optional[str] = ...) -> None: ...
+
+class HistoricalTicks(_message.Message):
+    __slots__ = ("reqId", "historicalTicks", "isDone")
+    REQID_FIELD_NUMBER: _ClassVar[int]
+    HISTORICALTICKS_FIELD_NUMBER: _ClassVar[int]
+    ISDONE_FIELD_NUMBER: _ClassVar[int]
+    reqId: int
+    historicalTicks: _containers.RepeatedCompositeFieldContainer[HistoricalTick]
+    isDone: bool
+    def __init__(self, reqId: _Optional[int] = ..., historicalTicks: _Optional[_Iterable[_Union[HistoricalTick, _Mapping]]] = ..., isDone: _Optional[bool] = ...) -> None: ...
+
+class HistoricalTicksBidAsk(_message.Message):
+    __slots__ = ("reqId", "historicalTicksBidAsk", "isDone")
+    REQID_FIELD_NUMBER: _ClassVar[int]
+    HISTORICALTICKSBIDASK_FIELD_NUMBER: _ClassVar[int]
+    ISDONE_FIELD_NUMBER: _ClassVar[int]
+    reqId: int
+    historicalTicksBidAsk: _containers.RepeatedCompositeFieldContainer[HistoricalTickBidAsk]
+    isDone: bool
+    def __init__(self, reqId: _Optional[int] = ..., historicalTicksBidAsk: _Optional[_Iterable[_Union[HistoricalTickBidAsk, _Mapping]]] = ..., isDone: _Optional[bool] = ...) -> None: ...
+
+class HistoricalTicksLast(_message.Message):
+    __slots__ = ("reqId", "historicalTicksLast", "isDone")
+    REQID_FIELD_NUMBER: _ClassVar[int]
+    HISTORICALTICKSLAST_FIELD_NUMBER: _ClassVar[int]
+    ISDONE_FIELD_NUMBER: _ClassVar[int]
+    reqId: int
+    historicalTicksLast: _containers.RepeatedCompositeFieldContainer[HistoricalTickLast]
+    isDone: bool
+    def __init__(self, reqId: _Optional[int] = ..., historicalTicksLast: _Optional[_Iterable[_Union[HistoricalTickLast, _Mapping]]] = ..., isDone: _Optional[bool] = ...) -> None: ...
 
 class PlaceOrderRequest(_message.Message):
     __slots__ = ("orderId", "contract", "order", "attachedOrders")

@@ -73,10 +73,12 @@ class ProtobufDialect(TextDialect):
         message_id = int.from_bytes(body[:4], "big", signed=True) - OFFSET
         if len(body) < 4 or message_id <= 0:
             return super().decode(body)
-        if message_id not in _DECODERS:
-            return requests.NotServed(_request_id_of(body[4:]), f"message {message_id}")
-        message_type, decoder = _DECODERS[message_id]
-        return decoder(_parse(message_type, body[4:]))
+        if message_id in _IGNORED:
+            return requests.Ignored()
+        if message_id in _DECODERS:
+            message_type, decoder = _DECODERS[message_id]
+            return decoder(_parse(message_type, body[4:]))
+        return requests.NotServed(_request_id_of(message_id, body[4:]), f"message {message_id}")
 
     # --- session -----------------------------------------------------------------------------------------------------
 
@@ -425,13 +427,21 @@ def _tick_price(request_id: int, tick_type: int, price: Decimal, size: Decimal |
 
 # --- from the client -------------------------------------------------------------------------------------------------
 
+# What a request that starts with it cannot be without: absent is not 0, which is a request or client of its own.
+_IDS = frozenset({"reqId", "orderId", "clientId", "marketRuleId"})
+
 
 def _parse(message_type: type[Message], body: bytes) -> Any:
-    """Return the message. Raises FieldError when the bytes are none."""
+    """Return the message. Raises FieldError when the bytes are none, or when its id is missing."""
+    kind = message_type.DESCRIPTOR
     try:
-        return message_type.FromString(body)
+        message = message_type.FromString(body)
     except DecodeError as error:
-        raise FieldError(f"{len(body)} bytes are no {message_type.DESCRIPTOR.name}: {error}") from None
+        raise FieldError(f"{len(body)} bytes are no {kind.name}: {error}") from None
+    first = kind.fields[0].name if kind.fields else ""
+    if first in _IDS and not message.HasField(first):
+        raise FieldError(f"{first} is missing in a {kind.name}")
+    return message
 
 
 def _unknown_fields(message: Message) -> list[Any]:
@@ -440,8 +450,10 @@ def _unknown_fields(message: Message) -> list[Any]:
     return [fields[index] for index in range(len(fields))]
 
 
-def _request_id_of(body: bytes) -> int:
-    """Return the request id of a message that is not known further: almost all have it as field 1."""
+def _request_id_of(message_id: int, body: bytes) -> int:
+    """Return the request id of a message that is not known further: all but one have it as field 1, or have none."""
+    if message_id == _REQUEST_FA:
+        return NO_REQUEST
     numbers = [
         field.data
         for field in _unknown_fields(_parse(ib.PositionsRequest, body))
@@ -589,6 +601,19 @@ def _tick_by_tick(message: ib.TickByTickRequest) -> Request:
     return requests.RequestTickByTick(message.reqId, query, message.tickType, message.numberOfTicks, message.ignoreSize)
 
 
+def _historical_ticks(message: ib.HistoricalTicksRequest) -> Request:
+    return requests.RequestHistoricalTicks(
+        message.reqId,
+        _contract_query(message.contract),
+        message.startDateTime,
+        message.endDateTime,
+        message.numberOfTicks,
+        message.whatToShow,
+        message.useRTH,
+        message.ignoreSize,
+    )
+
+
 def _option_parameters(message: ib.SecDefOptParamsRequest) -> Request:
     return requests.RequestOptionParameters(
         message.reqId,
@@ -603,15 +628,20 @@ def _account_updates_multi(message: ib.AccountUpdatesMultiRequest) -> Request:
     return requests.RequestAccountUpdatesMulti(message.reqId, message.account, message.modelCode, message.ledgerAndNLV)
 
 
-def _cancel(make: type[requests.NumberedRequest]) -> Callable[[Any], Request]:
+def _numbered(make: type[requests.NumberedRequest]) -> Callable[[Any], Request]:
     """Return a decoder for a message of a request id alone."""
     return lambda message: make(message.reqId)
 
 
+# Requests that end what is never begun, by the number of their text edition.
+_IGNORED = frozenset({11, 23, 53, 56, 57, 70, 89, 101, 103})
+# The one request whose field 1 is a number, but no request id.
+_REQUEST_FA = 18
+
 # By the number of their text edition: how a request is parsed, and what is made of it.
 _DECODERS: dict[int, tuple[type[Message], Callable[[Any], Request]]] = {
     1: (ib.MarketDataRequest, _market_data),
-    2: (ib.CancelMarketData, _cancel(requests.CancelMarketData)),
+    2: (ib.CancelMarketData, _numbered(requests.CancelMarketData)),
     3: (ib.PlaceOrderRequest, _place_order),
     4: (
         ib.CancelOrderRequest,
@@ -628,15 +658,17 @@ _DECODERS: dict[int, tuple[type[Message], Callable[[Any], Request]]] = {
         ib.ContractDataRequest,
         lambda message: requests.RequestContractDetails(message.reqId, _contract_query(message.contract)),
     ),
+    12: (ib.NewsBulletinsRequest, lambda _message: requests.RequestNewsBulletins()),
+    13: (ib.CancelNewsBulletins, lambda _message: requests.CancelNewsBulletins()),
     14: (ib.SetServerLogLevelRequest, lambda message: requests.SetServerLogLevel(message.logLevel)),
     15: (ib.AutoOpenOrdersRequest, lambda message: requests.RequestAutoOpenOrders(message.autoBind)),
     16: (ib.AllOpenOrdersRequest, lambda _message: requests.RequestAllOpenOrders()),
     17: (ib.ManagedAccountsRequest, lambda _message: requests.RequestManagedAccounts()),
     20: (ib.HistoricalDataRequest, _historical_data),
-    25: (ib.CancelHistoricalData, _cancel(requests.CancelHistoricalData)),
+    25: (ib.CancelHistoricalData, _numbered(requests.CancelHistoricalData)),
     49: (ib.CurrentTimeRequest, lambda _message: requests.RequestCurrentTime()),
     50: (ib.RealTimeBarsRequest, _real_time_bars),
-    51: (ib.CancelRealTimeBars, _cancel(requests.CancelRealTimeBars)),
+    51: (ib.CancelRealTimeBars, _numbered(requests.CancelRealTimeBars)),
     58: (ib.GlobalCancelRequest, lambda _message: requests.CancelAllOrders()),
     59: (ib.MarketDataTypeRequest, lambda message: requests.RequestMarketDataType(message.marketDataType)),
     61: (ib.PositionsRequest, lambda _message: requests.RequestPositions()),
@@ -644,37 +676,49 @@ _DECODERS: dict[int, tuple[type[Message], Callable[[Any], Request]]] = {
         ib.AccountSummaryRequest,
         lambda message: requests.RequestAccountSummary(message.reqId, message.group, message.tags),
     ),
-    63: (ib.CancelAccountSummary, _cancel(requests.CancelAccountSummary)),
+    63: (ib.CancelAccountSummary, _numbered(requests.CancelAccountSummary)),
     64: (ib.CancelPositions, lambda _message: requests.CancelPositions()),
+    67: (ib.QueryDisplayGroupsRequest, _numbered(requests.QueryDisplayGroups)),
     71: (ib.StartApiRequest, lambda message: requests.StartApi(message.clientId)),
     74: (
         ib.PositionsMultiRequest,
         lambda message: requests.RequestPositionsMulti(message.reqId, message.account, message.modelCode),
     ),
-    75: (ib.CancelPositionsMulti, _cancel(requests.CancelPositionsMulti)),
+    75: (ib.CancelPositionsMulti, _numbered(requests.CancelPositionsMulti)),
     76: (ib.AccountUpdatesMultiRequest, _account_updates_multi),
-    77: (ib.CancelAccountUpdatesMulti, _cancel(requests.CancelAccountUpdatesMulti)),
+    77: (ib.CancelAccountUpdatesMulti, _numbered(requests.CancelAccountUpdatesMulti)),
     78: (ib.SecDefOptParamsRequest, _option_parameters),
+    79: (ib.SoftDollarTiersRequest, _numbered(requests.RequestSoftDollarTiers)),
+    80: (ib.FamilyCodesRequest, lambda _message: requests.RequestFamilyCodes()),
     81: (
         ib.MatchingSymbolsRequest,
         lambda message: requests.RequestMatchingSymbols(message.reqId, message.pattern),
     ),
+    82: (ib.MarketDepthExchangesRequest, lambda _message: requests.RequestMarketDepthExchanges()),
+    83: (
+        ib.SmartComponentsRequest,
+        lambda message: requests.RequestSmartComponents(message.reqId, message.bboExchange),
+    ),
+    85: (ib.NewsProvidersRequest, lambda _message: requests.RequestNewsProviders()),
     87: (ib.HeadTimestampRequest, _head_timestamp),
-    90: (ib.CancelHeadTimestamp, _cancel(requests.CancelHeadTimestamp)),
+    90: (ib.CancelHeadTimestamp, _numbered(requests.CancelHeadTimestamp)),
     91: (ib.MarketRuleRequest, lambda message: requests.RequestMarketRule(message.marketRuleId)),
     92: (
         ib.PnLRequest,
         lambda message: requests.RequestPnl(message.reqId, message.account, message.modelCode),
     ),
-    93: (ib.CancelPnL, _cancel(requests.CancelPnl)),
+    93: (ib.CancelPnL, _numbered(requests.CancelPnl)),
     94: (
         ib.PnLSingleRequest,
         lambda message: requests.RequestPnlSingle(message.reqId, message.account, message.modelCode, message.conId),
     ),
-    95: (ib.CancelPnLSingle, _cancel(requests.CancelPnlSingle)),
+    95: (ib.CancelPnLSingle, _numbered(requests.CancelPnlSingle)),
+    96: (ib.HistoricalTicksRequest, _historical_ticks),
     97: (ib.TickByTickRequest, _tick_by_tick),
-    98: (ib.CancelTickByTick, _cancel(requests.CancelTickByTick)),
+    98: (ib.CancelTickByTick, _numbered(requests.CancelTickByTick)),
     99: (ib.CompletedOrdersRequest, lambda message: requests.RequestCompletedOrders(message.apiOnly)),
+    104: (ib.UserInfoRequest, _numbered(requests.RequestUserInfo)),
     105: (ib.CurrentTimeInMillisRequest, lambda _message: requests.RequestCurrentTimeInMilliseconds()),
-    106: (ib.CancelContractData, _cancel(requests.CancelContractDetails)),
+    106: (ib.CancelContractData, _numbered(requests.CancelContractDetails)),
+    107: (ib.CancelHistoricalTicks, _numbered(requests.CancelHistoricalTicks)),
 }

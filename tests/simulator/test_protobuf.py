@@ -1,0 +1,181 @@
+# Copyright: (c) 2026, Ballast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The newer dialect: which messages are protobuf at which server version, and what malformed ones lead to."""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+import sys
+
+import pytest
+from google.protobuf.message import Message
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway_simulator import ib_pb2 as ib
+from gateway_simulator import messages, protobuf, requests
+from gateway_simulator.messages import HIGHEST_VERSION, TextDialect, dialect_for
+from gateway_simulator.protobuf import ProtobufDialect
+from gateway_simulator.wire import FieldError, WireError
+
+
+def body_of(text_id: int, message: Message | bytes) -> bytes:
+    """The body of a frame with the protobuf edition of a message."""
+    content = message if isinstance(message, bytes) else message.SerializeToString()
+    return struct.pack(">i", 200 + text_id) + content
+
+
+def order(**terms: object) -> ib.PlaceOrderRequest:
+    """A request to buy ten AAPL at the market, with further terms."""
+    request = ib.PlaceOrderRequest(orderId=1)
+    request.contract.CopyFrom(ib.Contract(symbol="AAPL", secType="STK", exchange="SMART", currency="USD"))
+    request.order.CopyFrom(
+        ib.Order(action="BUY", totalQuantity="10", orderType="MKT", tif="DAY", transmit=True, exemptCode=-1)
+    )
+    request.order.MergeFrom(ib.Order(**terms))  # type: ignore[arg-type]
+    return request
+
+
+# --- the two dialects ------------------------------------------------------------------------------------------------
+
+
+def test_every_reply_of_the_text_dialect_has_a_protobuf_edition() -> None:
+    replies = {name for name, member in vars(TextDialect).items() if callable(member) and not name.startswith("_")}
+    assert replies - {"decode", "decode_fields", "encode"} - vars(ProtobufDialect).keys() == set()
+
+
+def test_every_request_that_is_read_as_text_is_read_as_protobuf() -> None:
+    assert protobuf._DECODERS.keys() | protobuf._IGNORED == messages._DECODERS.keys()
+
+
+def test_the_older_protocol_does_not_load_the_newer() -> None:
+    program = (
+        "import sys; from gateway_simulator import server; from gateway_simulator.messages import dialect_for;"
+        "dialect_for(178); assert not [name for name in sys.modules if name.startswith('google')];"
+        "dialect_for(201); assert 'google.protobuf' in sys.modules"
+    )
+    source = str(messages.__file__).rsplit("/", 2)[0]
+    subprocess.run([sys.executable, "-c", program], check=True, env={"PYTHONPATH": source})
+
+
+@pytest.mark.parametrize(
+    ("reply", "since"),
+    [
+        (lambda dialect: dialect.execution_end(1), 201),
+        (lambda dialect: dialect.open_order_end(), 204),
+        (lambda dialect: dialect.contract_details_end(1), 205),
+        (lambda dialect: dialect.snapshot_end(1), 206),
+        (lambda dialect: dialect.position_end(), 207),
+        (lambda dialect: dialect.next_valid_id(1), 213),
+    ],
+    ids=["executions", "order lists", "contracts", "market data", "accounts", "session"],
+)
+def test_a_reply_is_protobuf_from_its_version_on(reply: object, since: int) -> None:
+    def number_at(version: int) -> int:
+        frame: bytes = reply(dialect_for(version))  # type: ignore[operator]
+        return int.from_bytes(frame[4:8], "big")
+
+    numbers = {version: number_at(version) for version in range(201, HIGHEST_VERSION + 1)}
+    assert {version for version, number in numbers.items() if number > 200} == set(range(since, HIGHEST_VERSION + 1))
+    assert len({number % 200 for number in numbers.values()}) == 1
+
+
+@pytest.mark.parametrize("version", [201, 213, HIGHEST_VERSION])
+def test_either_edition_of_a_request_is_understood_at_every_version(version: int) -> None:
+    dialect = dialect_for(version)
+    assert dialect.decode(body_of(71, ib.StartApiRequest(clientId=7))) == requests.StartApi(7)
+    assert dialect.decode(struct.pack(">i", 71) + b"2\x007\0\0") == requests.StartApi(7)
+
+
+# --- orders ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("terms", "unsupported"),
+    [
+        ({}, ""),
+        ({"discretionaryAmt": 0, "usePriceMgmtAlgo": 0, "softDollarTier": ib.SoftDollarTier()}, ""),
+        ({"algoStrategy": "Adaptive", "algoParams": {"adaptivePriority": "Normal"}}, "algoStrategy, algoParams"),
+        ({"conditions": [ib.OrderCondition(type=1)]}, "conditions"),
+        ({"exemptCode": 3}, "exemptCode"),
+        ({"softDollarTier": ib.SoftDollarTier(name="tier")}, "softDollarTier"),
+    ],
+)
+def test_an_order_names_what_is_not_played(terms: dict[str, object], unsupported: str) -> None:
+    placed = dialect_for(225).decode(body_of(3, order(**terms)))
+    assert isinstance(placed, requests.PlaceOrder)
+    assert placed.unsupported == unsupported
+
+
+def test_an_order_of_a_protocol_to_come_is_not_played_without_its_new_terms() -> None:
+    request = order()
+    # Field 500, a number: no client of today has it.
+    request.order.MergeFromString(b"\xa0\x1f\x01")
+    request.attachedOrders.slOrderId = 2
+    placed = dialect_for(225).decode(body_of(3, request))
+    assert isinstance(placed, requests.PlaceOrder)
+    assert placed.unsupported == "slOrderId, field 500"
+
+
+@pytest.mark.parametrize(
+    ("terms", "error"),
+    [
+        ({"totalQuantity": "ten"}, "totalQuantity is 'ten', wanted a number"),
+        ({"totalQuantity": "NaN"}, "totalQuantity is 'NaN', wanted a number"),
+        ({"lmtPrice": float("inf")}, "lmtPrice is inf, wanted a number"),
+    ],
+)
+def test_an_order_whose_numbers_are_none_is_an_error(terms: dict[str, object], error: str) -> None:
+    with pytest.raises(FieldError, match=error):
+        dialect_for(225).decode(body_of(3, order(**terms)))
+
+
+# --- malformed messages ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x08",  # field 1 without its value
+        b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",  # a number of more than ten bytes
+        b"\x12\xff\xff\xff\x7f",  # a contract of 256 MiB
+        b"\x12\x05\x08",  # a contract that ends early
+        b"\x0b\x0b\x0b",  # groups that never end
+        b"\x12\x03\x12\x01\xff",  # a symbol that is no UTF-8
+        b"\x00\x01",  # field 0
+    ],
+)
+def test_bytes_that_are_no_message_are_an_error(content: bytes) -> None:
+    with pytest.raises(FieldError, match=r"bytes are no \w+: "):
+        dialect_for(225).decode(body_of(3, content))
+
+
+@pytest.mark.parametrize("content", [b"", b"\x0a\x01x"], ids=["absent", "of the wrong wire type"])
+@pytest.mark.parametrize(("text_id", "name"), [(71, "clientId"), (3, "orderId"), (1, "reqId"), (91, "marketRuleId")])
+def test_a_request_without_its_id_is_an_error(text_id: int, name: str, content: bytes) -> None:
+    with pytest.raises(FieldError, match=f"^{name} is missing in a "):
+        dialect_for(225).decode(body_of(text_id, content))
+
+
+@pytest.mark.parametrize("body", [b"", b"\0", b"\0\0\1"])
+def test_a_body_without_a_whole_message_number_is_malformed(body: bytes) -> None:
+    with pytest.raises(WireError, match="too short for a message id"):
+        dialect_for(225).decode(body)
+
+
+def test_a_request_that_is_not_played_is_refused_by_its_number() -> None:
+    dialect = dialect_for(225)
+    assert dialect.decode(body_of(88, b"\x08\x2a")) == requests.NotServed(42, "message 88")
+    assert dialect.decode(body_of(18, b"\x08\x01")) == requests.NotServed(-1, "message 18")
+    assert dialect.decode(body_of(65, b"\x0a\x01x")) == requests.NotServed(-1, "message 65")
+
+
+@given(message_id=st.integers(-(2**31), 2**31 - 1) | st.integers(0, 320), content=st.binary(max_size=200))
+def test_whatever_comes_is_a_request_or_an_error(message_id: int, content: bytes) -> None:
+    try:
+        request = dialect_for(225).decode(struct.pack(">i", message_id) + content)
+    except (FieldError, WireError):
+        return
+    assert isinstance(request, requests.Request)
