@@ -11,7 +11,9 @@ import pytest
 
 from reference_engine.config import ConfigurationError
 from reference_engine.model import Instrument
-from reference_engine.strategy import DemoStrategy, NoStrategy
+from reference_engine.strategies import WANTED
+from reference_engine.strategies.demo import DemoStrategy
+from reference_engine.strategies.nothing import NoStrategy
 from tests.engine.support import Place
 
 
@@ -128,7 +130,7 @@ def test_socket_path_must_fit_the_kernel(place: Place) -> None:
         ),
         (
             "strategy: {name: nope}",
-            "strategy.name: saw 'nope', wanted demo, none or module:Class; fix: name one that exists",
+            f"strategy.name: saw 'nope', wanted {WANTED}; fix: name one that exists",
         ),
     ],
 )
@@ -215,4 +217,37 @@ def test_users_class_that_raises_on_its_parameters_is_reported(place: Place) -> 
     assert problems(place) == [
         "strategy.parameters: saw KeyError: 'window', wanted parameters that strategy raising_strategy:Mine accepts; "
         "fix: correct them, or let the strategy raise ParameterError"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("instruments", "seen"), [("[1]", "1"), ("1 / 0", "ZeroDivisionError: division by zero"), ("None", "TypeError: ")]
+)
+def test_users_class_without_usable_instruments_is_refused(place: Place, instruments: str, seen: str) -> None:
+    write_module(
+        place.path,
+        "watching_strategy",
+        "from reference_engine.strategy import Strategy\n"
+        f"class Mine(Strategy):\n    def instruments(self):\n        return {instruments}\n",
+    )
+    place.config.write_text("strategy: {name: 'watching_strategy:Mine'}")
+    (problem,) = problems(place)
+    assert problem.startswith(f"strategy.name: saw {seen}")
+    assert problem.endswith("wanted instruments() that returns a sequence of Instrument; fix: correct the strategy")
+
+
+def test_module_with_the_name_of_another_is_the_one_that_is_loaded(place: Place) -> None:
+    write_module(
+        place.path, "json", "from reference_engine.strategy import Strategy\nclass Mine(Strategy):\n    pass\n"
+    )
+    place.config.write_text("strategy: {name: 'json:Mine'}")
+    assert type(place.load()[1].strategy).__name__ == "Mine"
+
+
+def test_module_that_ends_the_process_while_imported_is_refused(place: Place) -> None:
+    write_module(place.path, "leaving_strategy", "import sys\nsys.exit(3)\n")
+    place.config.write_text("strategy: {name: 'leaving_strategy:Mine'}")
+    assert problems(place) == [
+        f"strategy.name: saw 'leaving_strategy:Mine', wanted a module that imports "
+        f"({place.path}/leaving_strategy.py: SystemExit: 3); fix: name one that exists"
     ]

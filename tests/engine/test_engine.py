@@ -493,27 +493,109 @@ async def test_engine_that_never_connected_stops_at_once(place: Place) -> None:
         assert await world.stop() == 0
 
 
-async def test_exception_of_the_strategy_stops_the_engine_with_its_orders_cancelled(place: Place) -> None:
-    (place.path / "failing_strategy.py").write_text(
-        "from reference_engine.model import Instrument, OrderRequest\n"
-        "from reference_engine.strategy import Strategy\n"
-        "class Mine(Strategy):\n"
-        "    def instruments(self):\n        return [Instrument('AAPL')]\n"
-        "    def on_tick(self, tick, account):\n"
-        "        if tick.price > 100:\n            raise ZeroDivisionError('no')\n"
-        "        return [OrderRequest(tick.instrument, 'BUY', 1)]\n"
-    )
-    place.config.write_text("strategy: {name: 'failing_strategy:Mine'}")
+def write_strategy(place: Place, body: str, settings: str = "") -> None:
+    """Let the engine run a strategy of AAPL with these methods."""
+    lines = [
+        "from reference_engine.model import *",
+        "from reference_engine.strategy import Strategy",
+        "class Mine(Strategy):",
+        "    def instruments(self):",
+        "        return [Instrument('AAPL')]",
+        *(f"    {line}" for line in body.splitlines()),
+    ]
+    (place.path / "my_strategy.py").write_text("\n".join(lines), encoding="utf-8")
+    place.config.write_text(f"strategy: {{name: 'my_strategy:Mine', {settings}}}", encoding="utf-8")
+
+
+FAILS_ABOVE_100 = """
+def on_tick(self, tick, account):
+    if tick.price > 100:
+        raise {error}('no')
+    yield OrderRequest(tick.instrument, 'BUY', 1)
+"""
+
+
+@pytest.mark.parametrize("error", ["ZeroDivisionError", "SystemExit"])
+async def test_exceptions_of_the_strategy_are_contained_until_they_are_too_many(place: Place, error: str) -> None:
+    write_strategy(place, FAILS_ABOVE_100.format(error=error), "max_errors: 2")
     async with running(place) as world:
         listener = await world.trade()
+        listener.on_tick(tick(101))
         listener.on_tick(tick(100))
         ((order_ref, _),) = world.link.placed
+        assert world.check("trading") == ("pass", "")
         listener.on_tick(tick(101))
-        await eventually(lambda: world.link.cancelled == [order_ref])
-        listener.on_order(report(order_ref, "Cancelled"))
-        with pytest.raises(ZeroDivisionError, match=r"^no$"):
-            await world.life
-        assert place.query("SELECT state FROM trading_state") == [("stopped",)]
+        reason = (
+            f"the strategy failed 2 times in 300 s, the last time in on_tick: {error}: no; "
+            "correct it and start the engine again"
+        )
+        assert world.check("trading") == ("warn", f"strategy: {reason}")
+        assert world.link.cancelled == [order_ref], "nobody looks after the working orders any more"
+        listener.on_tick(tick(100))
+        assert len(world.link.placed) == 1
+        assert place.query("SELECT kind, severity, message FROM risk_events ORDER BY id") == [
+            ("strategy_error", "warning", f"on_tick: {error}: no"),
+            ("strategy_stopped", "critical", reason),
+        ]
+        assert not world.life.done()
+
+
+async def test_exceptions_far_apart_do_not_stop_trading(place: Place) -> None:
+    write_strategy(place, FAILS_ABOVE_100.format(error="KeyError"), "max_errors: 2, error_window_seconds: 0.05")
+    async with running(place) as world:
+        listener = await world.trade()
+        for _ in range(3):
+            listener.on_tick(tick(101))
+            await asyncio.sleep(0.06)  # longer than the window
+        assert world.check("trading") == ("pass", "")
+        listener.on_tick(tick(100))
+        assert len(world.link.placed) == 1
+
+
+async def test_strategy_that_fails_half_way_through_its_orders_sends_none_of_them(place: Place) -> None:
+    write_strategy(
+        place, "def on_tick(self, tick, account):\n    yield OrderRequest(tick.instrument, 'BUY', 1)\n    yield 'buy'"
+    )
+    async with running(place) as world:
+        listener = await world.trade()
+        listener.on_tick(tick())
+        assert world.link.placed == []
+        assert place.query("SELECT message FROM risk_events") == [
+            ("on_tick: TypeError: on_tick gave 'buy', wanted OrderRequest or Cancel",)
+        ]
+
+
+async def test_strategy_is_told_of_orders_and_fills_and_its_exceptions_there_are_contained(place: Place) -> None:
+    write_strategy(
+        place,
+        "def on_tick(self, tick, account):\n    yield OrderRequest(tick.instrument, 'BUY', 5)\n"
+        "def on_order(self, report, account):\n    raise ValueError(report.status)\n"
+        "def on_fill(self, execution, account):\n    raise ValueError(account.position(execution.instrument))",
+    )
+    async with running(place) as world:
+        listener = await world.trade()
+        listener.on_tick(tick())
+        ((order_ref, _),) = world.link.placed
+        listener.on_order(report(order_ref, "Submitted"))
+        listener.on_execution(execution("e1", "BUY", 5, 100.0, order_ref=order_ref))
+        assert place.query("SELECT message FROM risk_events ORDER BY id") == [
+            ("on_order: ValueError: Submitted",),
+            ("on_fill: ValueError: 5.0",),
+        ]
+        assert place.query("SELECT exec_id FROM executions") == [("e1",)]
+
+
+async def test_slow_strategy_is_told_but_goes_on(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    write_strategy(
+        place,
+        "def on_tick(self, tick, account):\n    sum(range(100_000))\n    yield OrderRequest(tick.instrument, 'BUY', 5)",
+        "slow_call_milliseconds: 0.01",
+    )
+    async with running(place) as world:
+        listener = await world.trade()
+        listener.on_tick(tick())
+        assert len(world.link.placed) == 1
+        assert [record.message for record in caplog.records if record.levelname == "WARNING"] == ["strategy_slow"]
 
 
 async def test_exception_of_any_other_part_stops_the_engine_with_its_orders_cancelled(

@@ -22,6 +22,7 @@ import pytest
 
 from reference_engine import app
 from reference_engine.ledger import Ledger
+from reference_engine.strategies import WANTED
 from tests.engine.support import ACCOUNT, ROOT, Place
 
 SOURCES = os.pathsep.join(str(ROOT / "images" / name / "src") for name in ("reference_engine", "gateway_simulator"))
@@ -288,7 +289,7 @@ def test_unknown_strategy_exits_64_with_one_line(place: Place, start: Callable[.
     place.config.write_text("strategy: {name: nope}")
     assert start().end(None) == (
         64,
-        "reference_engine: configuration error: strategy.name: saw 'nope', wanted demo, none or module:Class; "
+        f"reference_engine: configuration error: strategy.name: saw 'nope', wanted {WANTED}; "
         "fix: name one that exists\n",
     )
 

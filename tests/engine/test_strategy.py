@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 
 from reference_engine.model import Instrument, OrderRequest, OrderType, Tick
-from reference_engine.strategy import DemoStrategy
+from reference_engine.strategies.demo import DemoStrategy
 from tests.engine.support import AAPL, NOON
 
 

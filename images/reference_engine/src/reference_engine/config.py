@@ -20,8 +20,10 @@ from typing import Any, Literal, NamedTuple
 import yaml
 
 from .hours import HoursSettings
+from .model import Instrument
 from .risk import InstrumentLimits, RiskLimits
-from .strategy import ParameterError, Strategy, StrategyNotFoundError, load_strategy
+from .strategies import StrategyNotFoundError, load_strategy
+from .strategy import ParameterError, Strategy
 
 DEFAULT_CONFIG_PATH = Path("/etc/engine/engine.yaml")
 DEFAULT_FLATTEN_CLIENT_ID = 911
@@ -126,10 +128,14 @@ class DeadManSettings:
 
 @dataclass(frozen=True)
 class EngineConfig:
-    """engine.yaml. ``max_tick_age_seconds`` None: the age of the data is reported and not judged."""
+    """engine.yaml. ``max_tick_age_seconds`` None: the age of the data is reported and not judged.
+
+    ``instruments`` are the strategy's, asked once.
+    """
 
     strategy_name: str
     strategy: Strategy
+    instruments: tuple[Instrument, ...] = ()
     containment: ContainmentSettings = field(default_factory=ContainmentSettings)
     risk: RiskLimits = field(default_factory=RiskLimits)
     trading_hours: HoursSettings = field(default_factory=HoursSettings)
@@ -262,11 +268,13 @@ def _read_file(path: Path, problems: list[Problem]) -> EngineConfig | None:
     log_level = root.choice("log_level", ("debug", "info", "warning", "error"), EngineConfig.log_level)
     root.finish()
     strategy = _make_strategy(strategy_name, parameters, path.parent, problems) if strategy_name else None
+    instruments = _ask_instruments(strategy, problems) if strategy else ()
     if len(problems) > before or strategy is None:
         return None
     return EngineConfig(
         strategy_name=strategy_name,
         strategy=strategy,
+        instruments=instruments,
         containment=containment,
         risk=risk,
         trading_hours=trading_hours,
@@ -406,6 +414,20 @@ def _make_strategy(name: str, parameters: Mapping[str, Any], folder: Path, probl
             )
         )
     return None
+
+
+def _ask_instruments(strategy: Strategy, problems: list[Problem]) -> tuple[Instrument, ...]:
+    try:
+        instruments = tuple(strategy.instruments())
+        seen = next((f"{other!r}" for other in instruments if not isinstance(other, Instrument)), None)
+    except Exception as error:  # noqa: BLE001 a user's strategy may raise anything
+        seen = f"{type(error).__name__}: {error}"
+    if seen is None:
+        return instruments
+    problems.append(
+        Problem("strategy.name", seen, "instruments() that returns a sequence of Instrument", "correct the strategy")
+    )
+    return ()
 
 
 class _Section:

@@ -16,6 +16,7 @@ from typing import Any, Final, Literal
 
 from . import log
 from .config import Deployment, EngineConfig
+from .containment import Containment
 from .gateway import BrokerLink, LinkError, SessionState, UnknownInstrumentError
 from .guard import Guard, Refusal
 from .ledger import Difference, FencedError, Ledger, TradingHaltedError
@@ -75,7 +76,8 @@ class Engine:
         self._link = link
         self._open: list[OpenOrder] = ledger.open_orders()
         self._positions: dict[int, tuple[str, float]] = {}
-        self._instruments = tuple(config.strategy.instruments())
+        self._strategy = Containment(config.strategy, config.containment, self._strategy_failed)
+        self._instruments = config.instruments
         # Rises whenever the broker may have done things unseen; a reconciliation begun before that is no longer true.
         self._epoch = 0
         self._last_tick: float | None = None
@@ -338,19 +340,23 @@ class Engine:
         self.metrics.ticks += 1
         if not self._may_trade():
             return
-        for request in self._ask_strategy(tick):
-            self._submit(request)
+        for wish in self._strategy.on_tick(tick, self):
+            if isinstance(wish, OrderRequest):
+                self._submit(wish)
 
-    def _ask_strategy(self, tick: Tick) -> Sequence[OrderRequest]:
-        """Return what the strategy wants now; its exceptions end here and are never taken for the engine's."""
-        try:
-            return list(self._config.strategy.on_tick(tick, self))
-        except Exception as error:  # noqa: BLE001 a user's strategy may raise anything
-            self._strategy_failed(error)
-            return ()
-
-    def _strategy_failed(self, error: Exception) -> None:
-        self._fail(error)
+    def _strategy_failed(self, text: str, too_many: bool) -> None:
+        """Note an exception of the strategy's; with too many it is not asked again, and its working orders end."""
+        self._ledger.record_risk_event("strategy_error", "warning", text)
+        if not too_many or "strategy" in self._blocks:
+            return
+        limits = self._config.containment
+        reason = (
+            f"the strategy failed {limits.max_errors} times in {limits.error_window_seconds:g} s, "
+            f"the last time in {text}; correct it and start the engine again"
+        )
+        self.block("strategy", reason)
+        self._ledger.record_risk_event("strategy_stopped", "critical", reason)
+        self._cancel_working()
 
     @_told
     def on_order(self, report: OrderReport) -> None:
@@ -365,6 +371,8 @@ class Engine:
         elif change.new != change.old:
             log.info("order", order_ref=report.order_ref, status=change.new, filled=report.filled, text=report.message)
             self._orders_changed()
+            if "strategy" not in self._blocks:
+                self._strategy.on_order(report, self)
 
     @_told
     def on_execution(self, execution: Execution) -> None:
@@ -385,6 +393,8 @@ class Engine:
             exec_id=execution.exec_id,
         )
         self._orders_changed()
+        if "strategy" not in self._blocks:
+            self._strategy.on_fill(execution, self)
 
     @_told
     def on_commission(self, execution: Execution) -> None:
