@@ -89,6 +89,10 @@ def test_either_edition_of_a_request_is_understood_at_every_version(version: int
     assert dialect.decode(struct.pack(">i", 71) + b"2\x007\0\0") == requests.StartApi(7)
 
 
+def test_a_text_request_without_fields_is_its_number_alone() -> None:
+    assert dialect_for(201).decode(struct.pack(">i", 105)) == requests.RequestCurrentTimeInMilliseconds()
+
+
 # --- orders ----------------------------------------------------------------------------------------------------------
 
 

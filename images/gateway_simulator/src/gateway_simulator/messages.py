@@ -65,7 +65,8 @@ class TextDialect:
         if len(body) < 4:
             raise WireError(f"message {body!r} is too short for a message id")
         (message_id,) = struct.unpack(">i", body[:4])
-        return self.decode_fields(Fields([str(message_id), *split_fields(body[4:])]))
+        fields = split_fields(body[4:]) if len(body) > 4 else []
+        return self.decode_fields(Fields([str(message_id), *fields]))
 
     def decode_fields(self, fields: Fields) -> Request:
         """Return what the fields of a message ask for. Raises FieldError."""
