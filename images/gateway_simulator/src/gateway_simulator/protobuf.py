@@ -285,15 +285,16 @@ class ProtobufDialect(TextDialect):
         return _frame(
             3,
             ib.OrderStatus(
-                orderId=order.order_id,
+                orderId=order.visible_id,
                 status=order.status,
                 filled=_decimal(order.filled),
                 remaining=_decimal(order.remaining),
                 avgFillPrice=float(order.average_fill_price),
                 permId=order.perm_id,
-                parentId=0,
+                parentId=order.parent_id,
                 lastFillPrice=float(order.last_fill_price),
                 clientId=order.client_id,
+                whyHeld=order.why_held or None,
                 mktCapPrice=0,
             ),
         )
@@ -304,7 +305,7 @@ class ProtobufDialect(TextDialect):
         return _frame(
             5,
             ib.OpenOrder(
-                orderId=order.order_id,
+                orderId=order.visible_id,
                 contract=_contract(instrument, order.exchange),
                 order=_order(account, order),
                 orderState=ib.OrderState(status=order.status),
@@ -379,6 +380,10 @@ def _decimal(number: Decimal | int) -> str:
     return format(number, "f") if isinstance(number, Decimal) else str(number)
 
 
+def _double(number: Decimal | None) -> float | None:
+    return None if number is None else float(number)
+
+
 def _contract(instrument: Instrument, exchange: str) -> ib.Contract:
     return ib.Contract(
         conId=instrument.con_id,
@@ -398,23 +403,30 @@ def _contract(instrument: Instrument, exchange: str) -> ib.Contract:
 def _order(account: str, order: Order) -> ib.Order:
     return ib.Order(
         clientId=order.client_id,
-        orderId=order.order_id,
+        orderId=order.visible_id,
         permId=order.perm_id,
-        parentId=0,
+        parentId=order.parent_id,
         action=order.action,
         totalQuantity=_decimal(order.quantity),
         orderType=order.order_type,
-        lmtPrice=float(order.limit_price or 0),
-        auxPrice=0,
+        lmtPrice=_double(order.limit_price or Decimal(0)),
+        auxPrice=_double(order.aux_price or Decimal(0)),
+        trailStopPrice=_double(order.trail_stop_price),
+        trailingPercent=_double(order.trailing_percent),
+        lmtPriceOffset=_double(order.limit_price_offset),
         tif=order.tif,
+        goodTillDate=order.good_till_date or None,
+        ocaGroup=order.oca_group or None,
+        ocaType=order.oca_type,
         account=account,
-        hidden=order.hidden,
-        outsideRth=order.outside_rth,
+        allOrNone=order.all_or_none or None,
+        hidden=order.hidden or None,
+        outsideRth=order.outside_rth or None,
+        transmit=order.transmit or None,
         orderRef=order.order_ref or None,
         openClose=order.open_close or None,
         origin=order.origin,
         clearingIntent="IB",
-        transmit=True,
     )
 
 
