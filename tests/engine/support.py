@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -146,6 +147,11 @@ class FakeLink:
         self.known = Snapshot((), (), ())
         self.placed: list[tuple[str, OrderRequest]] = []
         self.cancelled: list[str] = []
+        self.changed: list[tuple[str, OrderRequest]] = []
+        self.wait = 0.0
+        self.attempts = 0
+        self.codes: Counter[int] = Counter()
+        self.clock_skew_seconds: float | None = None
         self.on_place: Callable[[], object] = lambda: None
         self.refuses_orders = False
         self._told: asyncio.Future[Listener] = asyncio.get_running_loop().create_future()
@@ -189,8 +195,15 @@ class FakeLink:
         self.on_place()
         self.placed.append((order_ref, request))
 
+    def order_wait(self) -> float:
+        return self.wait
+
     def cancel(self, order_ref: str) -> bool:
         self.cancelled.append(order_ref)
+        return True
+
+    def change(self, order_ref: str, request: OrderRequest) -> bool:
+        self.changed.append((order_ref, request))
         return True
 
 

@@ -12,6 +12,7 @@ import pytest
 from ib_async import IB, CommissionReport, Contract, Execution, Fill, Order, OrderStatus, Trade
 
 from gateway_simulator.wire import frame, read_frame
+from reference_engine.config import LinkSettings
 from reference_engine.gateway import GatewayAddress, IbLink, _order_report
 from tests.engine.support import ACCOUNT, NOON, eventually
 
@@ -104,9 +105,7 @@ def test_warning_of_the_broker_is_not_why_an_order_ended_later(code: int, text: 
     assert text in report.message
 
 
-async def test_gateway_that_hangs_up_as_soon_as_a_session_is_made_is_tried_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_gateway_that_hangs_up_as_soon_as_a_session_is_made_is_tried_again() -> None:
     sessions = 0
 
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -122,11 +121,10 @@ async def test_gateway_that_hangs_up_as_soon_as_a_session_is_made_is_tried_again
         sessions += 1
         writer.close()
 
-    for name in ("_BACKOFF_FIRST_SECONDS", "_BACKOFF_LIMIT_SECONDS"):
-        monkeypatch.setattr(f"reference_engine.gateway.{name}", 0.01)
+    settings = LinkSettings(backoff_first_seconds=0.01, backoff_limit_seconds=0.01, attempts_per_minute=1000)
     async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        link = IbLink(GatewayAddress("127.0.0.1", port), 1, ACCOUNT)
+        link = IbLink(GatewayAddress("127.0.0.1", port), 1, ACCOUNT, settings)
         running = asyncio.create_task(link.run(Silent()))
         await eventually(lambda: sessions >= 16 or running.done())
         assert not running.done()

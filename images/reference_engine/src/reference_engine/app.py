@@ -71,7 +71,10 @@ async def _run(deployment: Deployment, engine_config: EngineConfig, ledger: Ledg
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     link = IbLink(
-        GatewayAddress(deployment.gateway_host, deployment.gateway_port), deployment.client_id, deployment.account
+        GatewayAddress(deployment.gateway_host, deployment.gateway_port),
+        deployment.client_id,
+        deployment.account,
+        engine_config.link,
     )
     engine = Engine(deployment, engine_config, ledger, link)
     async with control.serve(deployment.socket, engine):

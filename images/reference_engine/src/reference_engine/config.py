@@ -85,6 +85,7 @@ class Deployment:
 
 
 WorkingOrders = Literal["cancel", "keep"]
+Resume = Literal["automatic", "manual"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
@@ -99,31 +100,44 @@ class ContainmentSettings:
 
 @dataclass(frozen=True)
 class LinkSettings:
-    """The session with the gateway: its waits, and how many messages it may be sent."""
+    """The session with the gateway: its waits, and how many messages it may be sent.
+
+    ``login_wait_seconds`` is the ceiling of the pauses while the gateway is up and not logged in: a person does that.
+    """
 
     connect_timeout_seconds: float = 5.0
     request_timeout_seconds: float = 10.0
     heartbeat_seconds: float = 10.0
     backoff_first_seconds: float = 0.5
-    backoff_limit_seconds: float = 60.0
-    messages_per_second: float = 40.0
+    backoff_limit_seconds: float = 15.0
+    login_wait_seconds: float = 60.0
+    attempts_per_minute: int = 10
+    messages_per_second: int = 45
 
 
 @dataclass(frozen=True)
 class BreakerSettings:
-    """``max_failures`` rejects or errors within the window open the breaker; it probes after ``open_seconds``."""
+    """``max_failures`` rejects or errors within the window open the breaker; it probes after ``open_seconds``.
+
+    Every probe that fails doubles that, up to ``open_limit_seconds``.
+    """
 
     max_failures: int = 5
     window_seconds: float = 60.0
     open_seconds: float = 30.0
+    open_limit_seconds: float = 600.0
 
 
 @dataclass(frozen=True)
 class DeadManSettings:
-    """Without a usable link for ``after_seconds`` trading stops; ``working_orders`` says what becomes of those."""
+    """Without a usable link for ``after_seconds`` trading stops; ``working_orders`` says what becomes of those.
+
+    ``resume``: by itself after the next reconciliation, or only when a person lifts the halt of the account.
+    """
 
     after_seconds: float = 60.0
     working_orders: WorkingOrders = "cancel"
+    resume: Resume = "automatic"
 
 
 @dataclass(frozen=True)
@@ -361,7 +375,9 @@ def _read_link(section: _Section) -> LinkSettings:
         heartbeat_seconds=section.number("heartbeat_seconds", default.heartbeat_seconds),
         backoff_first_seconds=section.number("backoff_first_seconds", default.backoff_first_seconds),
         backoff_limit_seconds=section.number("backoff_limit_seconds", default.backoff_limit_seconds),
-        messages_per_second=section.number("messages_per_second", default.messages_per_second, limit=50.0),
+        login_wait_seconds=section.number("login_wait_seconds", default.login_wait_seconds),
+        attempts_per_minute=section.count("attempts_per_minute", default.attempts_per_minute),
+        messages_per_second=section.count("messages_per_second", default.messages_per_second, 50),
     )
     if settings.backoff_limit_seconds < settings.backoff_first_seconds:
         section.refuse(
@@ -379,7 +395,12 @@ def _read_breaker(section: _Section) -> BreakerSettings:
         max_failures=section.count("max_failures", default.max_failures),
         window_seconds=section.number("window_seconds", default.window_seconds),
         open_seconds=section.number("open_seconds", default.open_seconds),
+        open_limit_seconds=section.number("open_limit_seconds", default.open_limit_seconds),
     )
+    if settings.open_limit_seconds < settings.open_seconds:
+        section.refuse(
+            "open_limit_seconds", settings.open_limit_seconds, f"at least open_seconds ({settings.open_seconds:g})"
+        )
     section.finish()
     return settings
 
@@ -389,6 +410,7 @@ def _read_dead_man(section: _Section) -> DeadManSettings:
     settings = DeadManSettings(
         after_seconds=section.number("after_seconds", default.after_seconds),
         working_orders=section.choice("working_orders", _WORKING_ORDERS, default.working_orders),  # type: ignore[arg-type]
+        resume=section.choice("resume", ("automatic", "manual"), default.resume),  # type: ignore[arg-type]
     )
     section.finish()
     return settings
@@ -526,12 +548,12 @@ class _Section:
         self.refuse(name, value, f"{_range(name, limit)}, or null {null_means}")
         return default
 
-    def count(self, name: str, default: int) -> int:
-        """Take a whole number of 1 or more."""
+    def count(self, name: str, default: int, limit: int | None = None) -> int:
+        """Take a whole number of 1 or more, and at most ``limit``."""
         value = self._take(name, default)
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 1 and (limit is None or value <= limit):
             return value
-        self.refuse(name, value, "a whole number, 1 or more")
+        self.refuse(name, value, "a whole number, 1 or more" if limit is None else f"a whole number from 1 to {limit}")
         return default
 
     def count_or_none(self, name: str, default: int | None, null_means: str) -> int | None:

@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 from . import log
 from .config import Deployment, EngineConfig
 from .containment import Containment
-from .gateway import BrokerLink, LinkError, SessionState, UnknownInstrumentError
+from .gateway import USABLE_STATES, BrokerLink, LinkError, SessionState, UnknownInstrumentError
 from .guard import Guard, Refusal
 from .ledger import Difference, FencedError, Ledger, TradingHaltedError
 from .metrics import Metrics
@@ -172,7 +172,7 @@ class Engine:
             await asyncio.sleep(_DUTY_EVERY_SECONDS)
 
     def _may_reconcile(self) -> bool:
-        return self._link.state == "ready" and self._account_problem() is None
+        return self._link.state in USABLE_STATES and self._account_problem() is None
 
     def _want_reconciliation(self, seconds: float) -> None:
         self._reconcile_at = min(self._reconcile_at, time.monotonic() + seconds)
@@ -192,7 +192,7 @@ class Engine:
         if found.orders_in_flight:
             self._reconcile_at = time.monotonic() + _RECONCILE_SOON_SECONDS
         await self._subscribe()
-        if epoch != self._epoch or self._link.state != "ready":
+        if epoch != self._epoch or self._link.state not in USABLE_STATES:
             self._reconcile_at = 0.0
             return
         self._ledger_error = None
@@ -375,6 +375,13 @@ class Engine:
                 self._strategy.on_order(report, self)
 
     @_told
+    def on_refused(self, order_ref: str, code: int, text: str) -> None:
+        log.warning("change_refused", order_ref=order_ref, code=code, reason=text)
+        self.metrics.changes_refused += 1
+        self._cancel_asked.discard(order_ref)
+        self._want_reconciliation(_RECONCILE_SOON_SECONDS)
+
+    @_told
     def on_execution(self, execution: Execution) -> None:
         if not self._ledger.record_execution(execution):
             return
@@ -555,7 +562,7 @@ class Engine:
         problem = self._account_problem()
         if problem:
             checks["account"] = ("fail", problem)
-        if self._link.state != "ready":
+        if self._link.state not in USABLE_STATES:
             checks["gateway"] = ("fail", f"{self._link.state}: {self._link.reason}")
         halt = None
         try:
@@ -568,7 +575,9 @@ class Engine:
         if not self._reconciled:
             checks["reconciliation"] = ("fail", "not reconciled with the broker since the session began")
         age, limit = self._last_tick_age(), self._config.max_tick_age_seconds
-        if self._data_error:
+        if self._link.state == "data_stale":
+            checks["data"] = ("fail", self._link.reason)
+        elif self._data_error:
             checks["data"] = ("fail", self._data_error)
         elif limit is not None and self._instruments:
             if age is None:

@@ -12,17 +12,19 @@ import asyncio
 import contextlib
 import gc
 import math
-import random
 import struct
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
-from ib_async import IB, Contract, Order, OrderStatus, StartupFetchNONE
+from ib_async import Contract, Order, OrderStatus, StartupFetchNONE
 
 from . import log
+from .config import LinkSettings
+from .ib import UNSET, IbSession, perm_id
 from .model import (
     AccountValues,
     Execution,
@@ -35,22 +37,37 @@ from .model import (
     Tick,
     utc_now,
 )
+from .pacing import Backoff, Pacer
 
-SessionState = Literal["unreachable", "no_handshake", "not_logged_in", "client_id_in_use", "broker_link_lost", "ready"]
+SessionState = Literal[
+    "unreachable", "no_handshake", "not_logged_in", "client_id_in_use", "broker_link_lost", "data_stale", "ready"
+]
+# In these the broker answers: it can be reconciled with, and orders can be cancelled. Only `ready` is for new orders.
+USABLE_STATES: Final = frozenset[SessionState]({"data_stale", "ready"})
 
-_CONNECT_TIMEOUT_SECONDS: Final = 5.0
-_REQUEST_TIMEOUT_SECONDS: Final = 10.0
-_HEARTBEAT_SECONDS: Final = 10.0
-_BACKOFF_FIRST_SECONDS: Final = 0.5
-_BACKOFF_LIMIT_SECONDS: Final = 15.0
 _FINISHED_ORDERS_KEPT_SECONDS: Final = 300.0
+# A session that lasted so long was a good one: after it the pauses between attempts begin short again.
+_STEADY_SECONDS: Final = 10.0
 # Message codes of the IB API (TWS API, "Message Codes").
 _CLIENT_ID_IN_USE: Final = 326
 _BROKER_LINK_LOST: Final = {1100, 2110}
 _BROKER_LINK_BACK_DATA_LOST: Final = 1101
 _BROKER_LINK_BACK: Final = {_BROKER_LINK_BACK_DATA_LOST, 1102}
+_SOCKET_RESET: Final = 1300
+# Market data and historical data farms; the farm's name follows the last colon of the text. A farm that is merely
+# inactive (2107, 2108) serves again when asked.
+_FARM_BROKEN: Final = {2103, 2105}
+_FARM_BACK: Final = {2104: 2103, 2106: 2105, 2107: 2105, 2108: 2103}
 _NO_REQUEST: Final = -1
-_UNSET: Final = 1.7976931348623157e308
+_ACCOUNT_VALUES: Final = {
+    "NetLiquidation": "net_liquidation",
+    "TotalCashValue": "cash",
+    "MaintMarginReq": "maintenance_margin",
+    "AvailableFunds": "available_funds",
+}
+# Told for each currency, and for all of them in the base currency under this one.
+_LEDGER_VALUES: Final = {"UnrealizedPnL": "unrealized_pnl", "RealizedPnL": "realized_pnl"}
+_BASE: Final = "BASE"
 
 
 class Listener(Protocol):
@@ -60,6 +77,9 @@ class Listener(Protocol):
     def on_session(self) -> None: ...
     def on_tick(self, tick: Tick) -> None: ...
     def on_order(self, report: OrderReport) -> None: ...
+    def on_refused(self, order_ref: str, code: int, text: str) -> None:
+        """The broker refused to cancel or to change an order; the order goes on as the broker has it."""
+
     def on_execution(self, execution: Execution) -> None: ...
     def on_commission(self, execution: Execution) -> None: ...
     def on_position(self, position: Position) -> None: ...
@@ -83,6 +103,9 @@ class BrokerWatch(Protocol):
     server_version: int | None
     connected_at: datetime | None
     sessions: int
+    attempts: int
+    codes: Counter[int]
+    clock_skew_seconds: float | None
 
     async def run(self, listener: Listener) -> None:
         """Keep a session until cancelled, telling the listener everything."""
@@ -109,8 +132,14 @@ class BrokerLink(BrokerWatch, Protocol):
     def place(self, order_ref: str, broker_order_id: int, request: OrderRequest) -> None:
         """Send an order. Raises `LinkError` when it certainly did not leave."""
 
+    def order_wait(self) -> float:
+        """Return the seconds until the pace allows another order; 0.0 when now."""
+
     def cancel(self, order_ref: str) -> bool:
-        """Ask for an order to be cancelled; False when this session does not know it (yet)."""
+        """Ask for an order to be cancelled; False when this session does not know it (yet). Raises `LinkError`."""
+
+    def change(self, order_ref: str, request: OrderRequest) -> bool:
+        """Ask for a working order to get other terms; False and `LinkError` as for a cancel."""
 
 
 class Holdings(NamedTuple):
@@ -162,18 +191,35 @@ class IbWatch:
 
     _READ_ONLY = True
 
-    def __init__(self, address: GatewayAddress, client_id: int, account: str) -> None:
+    def __init__(
+        self, address: GatewayAddress, client_id: int, account: str, settings: LinkSettings | None = None
+    ) -> None:
+        settings = settings or LinkSettings()
         self.state: SessionState = "unreachable"
         self.reason = "not tried yet"
         self.accounts: Sequence[str] = ()
         self.server_version: int | None = None
         self.connected_at: datetime | None = None
         self.sessions = 0
+        self.attempts = 0
+        """How often a session was tried for."""
+        self.codes: Counter[int] = Counter()
+        """How often the gateway sent each message code."""
+        self.clock_skew_seconds: float | None = None
+        """How far the gateway's clock is ahead of ours, as of the newest heartbeat; its clock has whole seconds."""
         self._address = address
         self._client_id = client_id
         self._account = account
         self._listener: Listener | None = None
-        self._ib: IB | None = None
+        self._settings = settings
+        self._pacer = Pacer(settings.messages_per_second)
+        self._ib: IbSession | None = None
+        self._lost: asyncio.Event | None = None
+        # Why the broker cannot be reached, empty when it can; and (code, farm) -> text of each data farm that is down.
+        self._broker_lost = ""
+        self._broken_farms: dict[tuple[int, str], str] = {}
+        self._values = AccountValues()
+        self._has_pnl = False
         self._contracts: dict[int, Contract] = {}
         self._subscribed: dict[int, Instrument] = {}
         # Later ones come by themselves; a new session, or a broker link that was away, asks for all of them again.
@@ -185,22 +231,28 @@ class IbWatch:
 
     async def run(self, listener: Listener) -> None:
         self._listener = listener
-        delay = _BACKOFF_FIRST_SECONDS
+        backoff = Backoff(self._settings.backoff_first_seconds, self._settings.attempts_per_minute)
         while True:
+            backoff.attempt()
+            self.attempts += 1
             try:
                 async with self._session() as (ib, lost):
-                    delay = _BACKOFF_FIRST_SECONDS
+                    began = time.monotonic()
                     listener.on_session()
                     await self._watch(ib, lost)
+                    if time.monotonic() - began > _STEADY_SECONDS:
+                        backoff.succeeded()
             except LinkError as error:
                 log.debug("gateway_attempt_failed", reason=error)
-            pause = delay * random.uniform(0.5, 1.0)  # noqa: S311 jitter is no secret
-            delay = min(delay * 2, _BACKOFF_LIMIT_SECONDS)
-            await asyncio.sleep(pause)
+            # A log-in is a person's doing: nothing is gained by asking for it often.
+            waits_for_person = self.state == "not_logged_in"
+            settings = self._settings
+            ceiling = settings.login_wait_seconds if waits_for_person else settings.backoff_limit_seconds
+            await asyncio.sleep(backoff.pause(ceiling))
 
     @contextlib.asynccontextmanager
-    async def _session(self) -> AsyncIterator[tuple[IB, asyncio.Event]]:
-        ib = IB()
+    async def _session(self) -> AsyncIterator[tuple[IbSession, asyncio.Event]]:
+        ib = IbSession(self._pacer, self._on_refused)
         lost = asyncio.Event()
         codes: list[tuple[int, str]] = []
 
@@ -214,24 +266,31 @@ class IbWatch:
             await self._connect(ib, lost, codes)
             ib.errorEvent -= note
             self._ib = ib
+            self._lost = lost
             self.accounts = tuple(ib.client.getAccounts())
             self.server_version = ib.client.serverVersion()
             self.connected_at = utc_now()
             self.sessions += 1
             self._listen(ib)
-            # A gateway without its broker says so once, in the burst of messages that begins a session.
-            link = [(code, text) for code, text in codes if code in _BROKER_LINK_LOST | _BROKER_LINK_BACK]
-            if link and link[-1][0] in _BROKER_LINK_LOST:
-                self._set_link_lost(*link[-1])
-            else:
-                self._set_state("ready", "")
+            # A gateway without its broker, or without its data, says so once, in the burst that begins a session.
+            for code, text in codes:
+                self._note_service(code, text)
+            self._judge_session()
+            if self._account in self.accounts:
+                ib.client.reqAccountUpdates(True, self._account)
+                ib.reqPnL(self._account)
             yield ib, lost
         finally:
-            self._ib = None
+            self._ib = self._lost = None
             self.connected_at = None
             self._contracts.clear()
             self._subscribed.clear()
+            self._broker_lost = ""
+            self._broken_farms.clear()
+            self._values = AccountValues()
+            self._has_pnl = False
             self._executions_fetched = False
+            self._pacer.clear()
             ib.disconnect()
         self._set_state("unreachable", f"the connection to {self._where} was lost")
 
@@ -239,13 +298,13 @@ class IbWatch:
     def _where(self) -> str:
         return f"{self._address.host}:{self._address.port}"
 
-    async def _connect(self, ib: IB, lost: asyncio.Event, codes: list[tuple[int, str]]) -> None:
+    async def _connect(self, ib: IbSession, lost: asyncio.Event, codes: list[tuple[int, str]]) -> None:
         attempt = asyncio.ensure_future(
             ib.connectAsync(
                 self._address.host,
                 self._address.port,
                 self._client_id,
-                timeout=_CONNECT_TIMEOUT_SECONDS,
+                timeout=self._settings.connect_timeout_seconds,
                 readonly=self._READ_ONLY,
                 fetchFields=StartupFetchNONE,
             )
@@ -275,18 +334,20 @@ class IbWatch:
             )
         raise LinkError(self.reason)
 
-    async def _watch(self, ib: IB, lost: asyncio.Event) -> None:
+    async def _watch(self, ib: IbSession, lost: asyncio.Event) -> None:
         """Return when the session is lost. A gateway that hangs keeps its socket open, so it is asked for the time."""
+        settings = self._settings
         while not lost.is_set():
             try:
-                async with asyncio.timeout(_HEARTBEAT_SECONDS):
+                async with asyncio.timeout(settings.heartbeat_seconds):
                     await lost.wait()
             except TimeoutError:
                 try:
-                    async with asyncio.timeout(_REQUEST_TIMEOUT_SECONDS):
-                        await ib.reqCurrentTimeAsync()
+                    async with asyncio.timeout(settings.request_timeout_seconds):
+                        their_time = await ib.reqCurrentTimeAsync()
+                        self.clock_skew_seconds = (their_time - utc_now()).total_seconds()
                 except (TimeoutError, ConnectionError):
-                    log.warning("gateway_silent", seconds=_REQUEST_TIMEOUT_SECONDS)
+                    log.warning("gateway_silent", seconds=settings.request_timeout_seconds)
                     return
 
     def _set_state(self, state: SessionState, reason: str) -> None:
@@ -294,8 +355,25 @@ class IbWatch:
             self.state, self.reason = state, reason
             self._tell.on_state(state, reason)
 
-    def _set_link_lost(self, code: int, text: str) -> None:
-        self._set_state("broker_link_lost", f"the gateway lost its link to the broker ({code}: {text})")
+    def _note_service(self, code: int, text: str) -> None:
+        """Note what a message says of the broker and of the data farms."""
+        farm = text.rpartition(":")[2].strip()
+        if code in _BROKER_LINK_LOST:
+            self._broker_lost = f"the gateway lost its link to the broker ({code}: {text})"
+        elif code in _BROKER_LINK_BACK:
+            self._broker_lost = ""
+        elif code in _FARM_BROKEN:
+            self._broken_farms[code, farm] = f"{code}: {text}"
+        elif code in _FARM_BACK:
+            self._broken_farms.pop((_FARM_BACK[code], farm), None)
+
+    def _judge_session(self) -> None:
+        if self._broker_lost:
+            self._set_state("broker_link_lost", self._broker_lost)
+        elif self._broken_farms:
+            self._set_state("data_stale", "; ".join(self._broken_farms.values()))
+        else:
+            self._set_state("ready", "")
 
     @property
     def _tell(self) -> Listener:
@@ -304,7 +382,7 @@ class IbWatch:
 
     # -- what the broker says
 
-    def _listen(self, ib: IB) -> None:
+    def _listen(self, ib: IbSession) -> None:
         ib.errorEvent += self._on_error
         ib.pendingTickersEvent += self._on_tickers
         ib.openOrderEvent += self._on_trade
@@ -314,21 +392,29 @@ class IbWatch:
             fill, self._tell.on_commission
         )
         ib.positionEvent += self._on_position
+        ib.accountValueEvent += self._on_account_value
+        ib.pnlEvent += self._on_pnl
 
     def _on_error(self, request_id: int, code: int, text: str, contract: Any) -> None:  # noqa: ARG002
-        if code in _BROKER_LINK_LOST:
-            self._set_link_lost(code, text)
-        elif code in _BROKER_LINK_BACK:
+        self.codes[code] += 1
+        self._note_service(code, text)
+        if code in _BROKER_LINK_BACK:
             if code == _BROKER_LINK_BACK_DATA_LOST and self._ib:
                 for con_id, instrument in self._subscribed.items():
                     log.info("resubscribe", symbol=instrument.symbol, code=code)
                     self._ib.cancelMktData(self._contracts[con_id])
                     self._ib.reqMktData(self._contracts[con_id])
-            self._set_state("ready", "")
+            self._judge_session()
             self._executions_fetched = False
             self._absences += 1
             # Fills and cancels may have happened meanwhile: as after a new connection, reconcile before trading.
             self._tell.on_session()
+        elif code in _BROKER_LINK_LOST or code in _FARM_BROKEN or code in _FARM_BACK:
+            if self._ib:
+                self._judge_session()
+        elif code == _SOCKET_RESET and self._lost:
+            log.warning("gateway_message", code=code, text=text)
+            self._lost.set()
         else:
             # About a request of ours it tells why data do not come or an order does not work; the rest is chatter.
             tell = log.debug if request_id == _NO_REQUEST else log.info
@@ -339,11 +425,48 @@ class IbWatch:
             instrument = self._subscribed.get(ticker.contract.conId)
             price = ticker.marketPrice()
             if instrument and math.isfinite(price) and price > 0:
-                self._tell.on_tick(Tick(instrument, float(price), utc_now()))
+                self._tell.on_tick(
+                    Tick(instrument, float(price), utc_now(), _price_or_none(ticker.bid), _price_or_none(ticker.ask))
+                )
 
     def _on_trade(self, trade: Any) -> None:
         if trade.order.orderRef:
             self._tell.on_order(_order_report(trade))
+
+    def _on_refused(self, trade: Any, code: int, text: str) -> None:
+        if trade.order.orderRef:
+            self._tell.on_refused(trade.order.orderRef, code, text)
+
+    def _on_account_value(self, value: Any) -> None:
+        if value.account != self._account:
+            return
+        try:
+            number = float(value.value)
+        except ValueError:
+            return
+        if value.tag == "ExchangeRate":
+            if value.currency != _BASE:
+                self._tell_values(rates={**self._values.rates, value.currency: number})
+        elif value.tag in _ACCOUNT_VALUES:
+            self._tell_values(currency=value.currency, **{_ACCOUNT_VALUES[value.tag]: number})
+        # The profit-and-loss subscription is newer: account values come every three minutes.
+        elif value.tag in _LEDGER_VALUES and value.currency == _BASE and not self._has_pnl:
+            self._tell_values(**{_LEDGER_VALUES[value.tag]: number})
+
+    def _on_pnl(self, pnl: Any) -> None:
+        if pnl.account == self._account:
+            self._has_pnl = True
+            self._tell_values(
+                daily_pnl=_set_or_none(pnl.dailyPnL),
+                unrealized_pnl=_set_or_none(pnl.unrealizedPnL),
+                realized_pnl=_set_or_none(pnl.realizedPnL),
+            )
+
+    def _tell_values(self, **changed: Any) -> None:
+        values = replace(self._values, **changed)
+        if values != self._values:
+            self._values = values
+            self._tell.on_account(values)
 
     def _on_fill(self, fill: Any, tell: Callable[[Execution], None]) -> None:
         if fill.execution.acctNumber == self._account:
@@ -356,15 +479,25 @@ class IbWatch:
     # -- what the engine asks
 
     @property
-    def _session_or_fail(self) -> IB:
+    def _session_or_fail(self) -> IbSession:
         if self._ib is None or not self._ib.isConnected():
             raise LinkError(f"no session with the gateway at {self._where}: {self.reason}")
         return self._ib
 
+    async def _answer(self, request: Any, what: str) -> Any:
+        limit = self._settings.request_timeout_seconds
+        try:
+            async with asyncio.timeout(limit):
+                return await request
+        except TimeoutError as error:
+            raise LinkError(f"no answer to the request for {what} in {limit:g} s") from error
+        except ConnectionError as error:
+            raise LinkError(f"the connection broke during the request for {what}: {error}") from error
+
     async def subscribe(self, instrument: Instrument) -> Instrument:
         ib = self._session_or_fail
         contract = _contract(instrument)
-        found = await _answer(ib.qualifyContractsAsync(contract), "contract details")
+        found = await self._answer(ib.qualifyContractsAsync(contract), "contract details")
         if not found or found[0] is None:
             raise UnknownInstrumentError(
                 f"the broker has no single {instrument.security_type} {instrument.symbol} "
@@ -381,8 +514,8 @@ class IbWatch:
     async def look(self) -> Holdings:
         """Return what works and what is held in the account, whoever's client it is. Raises `LinkError`."""
         ib = self._session_or_fail
-        trades = await _answer(ib.reqAllOpenOrdersAsync(), "all open orders")
-        await _answer(ib.reqPositionsAsync(), "positions")
+        trades = await self._answer(ib.reqAllOpenOrdersAsync(), "all open orders")
+        await self._answer(ib.reqPositionsAsync(), "positions")
         return Holdings(
             tuple(_open_order(trade) for trade in trades if trade.order.account in ("", self._account)),
             tuple(_position(position) for position in ib.positions(self._account)),
@@ -396,24 +529,24 @@ class IbLink(IbWatch):
 
     async def snapshot(self, expected: Collection[str]) -> Snapshot:
         ib = self._session_or_fail
-        open_before = {id(trade) for trade in ib.openTrades() if _perm_id(trade)}
-        still_open = {id(trade) for trade in await _answer(ib.reqOpenOrdersAsync(), "open orders")}
+        open_before = {id(trade) for trade in ib.openTrades() if perm_id(trade)}
+        still_open = {id(trade) for trade in await self._answer(ib.reqOpenOrdersAsync(), "open orders")}
         if not self._executions_fetched:
             absences = self._absences
-            await _answer(ib.reqExecutionsAsync(), "executions")
+            await self._answer(ib.reqExecutionsAsync(), "executions")
             self._executions_fetched = absences == self._absences
         gone = {id(trade) for trade in ib.openTrades() if id(trade) in open_before - still_open}
 
         def is_vouched_for(trade: Any) -> bool:
             # An order that the broker has neither acknowledged nor listed is only this session's own wish.
-            return trade.isDone() or (id(trade) not in gone and bool(_perm_id(trade) or id(trade) in still_open))
+            return trade.isDone() or (id(trade) not in gone and bool(perm_id(trade) or id(trade) in still_open))
 
         known = {trade.order.orderRef for trade in ib.trades() if is_vouched_for(trade)}
         completed = []
         # The day's completed orders may be many: asked for only when they can tell something.
         if not known.issuperset(expected):
-            completed = await _answer(ib.reqCompletedOrdersAsync(False), "completed orders")
-        await _answer(ib.reqPositionsAsync(), "positions")
+            completed = await self._answer(ib.reqCompletedOrdersAsync(False), "completed orders")
+        await self._answer(ib.reqPositionsAsync(), "positions")
         # From here on nothing is awaited: these are the states of one moment.
         trades = [trade for trade in ib.trades() if is_vouched_for(trade)]
         reports = {trade.order.orderRef: _order_report(trade) for trade in [*completed, *trades]}
@@ -456,22 +589,31 @@ class IbLink(IbWatch):
         except ConnectionError as error:
             raise LinkError(str(error)) from error
 
+    def order_wait(self) -> float:
+        return self._pacer.urgent_wait()
+
     def cancel(self, order_ref: str) -> bool:
-        for trade in self._session_or_fail.openTrades():
-            if trade.order.orderRef == order_ref:
-                self._session_or_fail.cancelOrder(trade.order)
-                return True
-        return False
+        ib, trade = self._session_or_fail, self._working(order_ref)
+        if trade is None:
+            return False
+        # Not through the library's own cancel: that would call the order cancelled before the broker does.
+        ib.client.cancelOrder(trade.order.orderId, "")
+        return True
 
+    def change(self, order_ref: str, request: OrderRequest) -> bool:
+        ib, trade = self._session_or_fail, self._working(order_ref)
+        if trade is None:
+            return False
+        order = _order(request)
+        order.orderId, order.clientId, order.permId = trade.order.orderId, trade.order.clientId, trade.order.permId
+        order.orderRef, order.account = order_ref, self._account
+        # As above: what the order is stays the broker's word.
+        ib.client.placeOrder(order.orderId, trade.contract, order)
+        return True
 
-async def _answer(request: Any, what: str) -> Any:
-    try:
-        async with asyncio.timeout(_REQUEST_TIMEOUT_SECONDS):
-            return await request
-    except TimeoutError as error:
-        raise LinkError(f"no answer to the request for {what} in {_REQUEST_TIMEOUT_SECONDS:g} s") from error
-    except ConnectionError as error:
-        raise LinkError(f"the connection broke during the request for {what}: {error}") from error
+    def _working(self, order_ref: str) -> Any:
+        trades = self._session_or_fail.openTrades()
+        return next((trade for trade in trades if trade.order.orderRef == order_ref), None)
 
 
 def _contract(instrument: Instrument) -> Contract:
@@ -522,10 +664,6 @@ def _multiplier(contract: Any) -> float:
     return float(contract.multiplier or 1.0) or 1.0
 
 
-def _perm_id(trade: Any) -> int:
-    return int(trade.order.permId or trade.orderStatus.permId)
-
-
 def _order_report(trade: Any) -> OrderReport:
     notes = [entry for entry in trade.log if entry.errorCode]
     # The library logs the broker's warnings, such as 399, under this status: they are not why an order ended later.
@@ -534,13 +672,16 @@ def _order_report(trade: Any) -> OrderReport:
         order_ref=trade.order.orderRef,
         status=trade.orderStatus.status,
         broker_order_id=int(trade.order.orderId),
-        perm_id=_perm_id(trade),
+        perm_id=perm_id(trade),
         client_id=int(trade.order.clientId),
         # A completed order comes without a status line of its own; its filled quantity is on the order.
         filled=max(float(trade.orderStatus.filled), _set_or_none(trade.order.filledQuantity) or 0.0),
         average_price=float(trade.orderStatus.avgFillPrice),
         error_code=int(errors[-1].errorCode) if errors else 0,
         message=notes[-1].message if notes else "",
+        quantity=float(trade.order.totalQuantity) or None,
+        limit_price=_set_or_none(trade.order.lmtPrice) if "LMT" in trade.order.orderType else None,
+        stop_price=_set_or_none(trade.order.auxPrice) if trade.order.orderType in ("STP", "STP LMT") else None,
     )
 
 
@@ -585,4 +726,9 @@ def _position(position: Any) -> Position:
 
 
 def _set_or_none(value: float) -> float | None:
-    return None if value >= _UNSET else float(value)
+    """Return None for the API's unset value, and for what the library has not been told (NaN)."""
+    return float(value) if value < UNSET else None
+
+
+def _price_or_none(value: float) -> float | None:
+    return float(value) if 0 < value < UNSET else None

@@ -140,7 +140,7 @@ class OpenOrder(NamedTuple):
 class OrderReport:
     """The broker's word on an order. ``status`` is the broker's own term.
 
-    ``error_code`` is 0 when there is none; ``message`` may also be a warning's.
+    ``error_code`` is 0 when there is none; ``message`` may also be a warning's. Terms that it does not tell are None.
     """
 
     order_ref: str
@@ -152,6 +152,9 @@ class OrderReport:
     average_price: float
     error_code: int = 0
     message: str = ""
+    quantity: float | None = None
+    limit_price: float | None = None
+    stop_price: float | None = None
 
 
 @dataclass(frozen=True)

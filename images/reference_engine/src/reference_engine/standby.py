@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from . import ledger, log
 from .config import Deployment, EngineConfig
-from .gateway import BrokerWatch, LinkError, SessionState, UnknownInstrumentError
+from .gateway import USABLE_STATES, BrokerWatch, LinkError, SessionState, UnknownInstrumentError
 from .metrics import Metrics
 from .model import AccountValues, Execution, Instrument, OpenOrder, OrderReport, Position, Tick, iso, utc_now
 
@@ -65,7 +65,7 @@ class Standby:
         while True:
             self._wake.clear()
             pause = _LOOK_EVERY_SECONDS
-            if self._watch.state == "ready" and self._deployment.account_problem(self._watch.accounts) is None:
+            if self._watch.state in USABLE_STATES and self._deployment.account_problem(self._watch.accounts) is None:
                 try:
                     await self._look()
                 except LinkError as error:
@@ -121,6 +121,8 @@ class Standby:
             self._strategy_error = None
 
     def on_order(self, report: OrderReport) -> None: ...
+
+    def on_refused(self, order_ref: str, code: int, text: str) -> None: ...
 
     def on_execution(self, execution: Execution) -> None: ...
 
