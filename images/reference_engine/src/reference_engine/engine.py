@@ -34,6 +34,7 @@ from .model import (
     iso,
     utc_now,
 )
+from .refusals import Refusals
 
 Role = Literal["starting", "trading", "standby", "stopping"]
 
@@ -99,7 +100,8 @@ class Engine:
         """What every order must pass, in this order."""
         self.lease_check: Callable[[], Refusal | None] = lambda: None
         """Asked last, when an order is about to leave: does this engine still have the right to trade?"""
-        self.duties: list[Callable[[datetime], None]] = []
+        self._refusals = Refusals(ledger)
+        self.duties: list[Callable[[datetime], None]] = [self._refusals.write]
         """What is to be done once a second, trading or not; an exception there stops the engine as any other does."""
         self.trades = asyncio.Event()
         """Set when it is first reconciled and its role is trading."""
@@ -168,7 +170,10 @@ class Engine:
         while True:
             now = utc_now()
             for duty in self.duties:
-                duty(now)
+                try:
+                    duty(now)
+                except sqlite3.Error as error:
+                    self._ledger_failed(error)
             await asyncio.sleep(_DUTY_EVERY_SECONDS)
 
     def _may_reconcile(self) -> bool:
@@ -278,6 +283,7 @@ class Engine:
             self._ledger.record_risk_event(
                 "drain_incomplete", "warning", f"{reason}: {', '.join(order.order_ref for order in waiting)}"
             )
+        self._refusals.close()
         self._ledger.set_trading_state("stopped", reason)
         self._ledger.record_event("engine_stopped", reason)
         log.info("engine_stopped", reason=reason)
@@ -513,21 +519,9 @@ class Engine:
     def _refuse(self, request: OrderRequest, refusal: Refusal) -> None:
         """Leave every trace of an order that is not sent."""
         self.metrics.refusals[refusal.kind] += 1
-        log.warning(
-            "order_refused",
-            kind=refusal.kind,
-            side=request.side,
-            quantity=request.quantity,
-            symbol=request.instrument.symbol,
-            reason=refusal.message,
-        )
-        self._ledger.record_risk_event(
-            refusal.kind,
-            refusal.severity,
-            refusal.message,
-            symbol=request.instrument.symbol,
-            details={"side": request.side, "quantity": request.quantity, **refusal.details},
-        )
+        self._refusals.note(request, refusal, utc_now())
+        if "strategy" not in self._blocks:
+            self._strategy.on_refusal(request, refusal, self)
 
     # -- what a strategy may know (AccountView)
 

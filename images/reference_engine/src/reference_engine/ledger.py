@@ -340,6 +340,168 @@ class Ledger:
         with self._transaction() as connection:
             self._risk_event(connection, kind, severity, message, symbol=symbol, details=details)
 
+    # -- risk
+
+    def halt_trading(self, kind: str, reason: str) -> None:
+        """Halt the account: it gets no order until a person lifts that. A halt that is there already stays."""
+        with self._transaction() as connection:
+            if self._halt(connection):
+                return
+            connection.execute(
+                "INSERT INTO trading_state (account, state, reason, changed_by, changed_at) "
+                "VALUES (?, 'halted', ?, ?, ?) ON CONFLICT (account) DO UPDATE SET state = excluded.state, "
+                "reason = excluded.reason, changed_by = excluded.changed_by, changed_at = excluded.changed_at",
+                (self._account, f"{kind}: {reason}", self._source, iso(utc_now())),
+            )
+            self._event(connection, "trading_halted", reason, {"kind": kind})
+            self._risk_event(connection, kind, "critical", reason)
+
+    def lift_halt(self, by: str, reason: str) -> str | None:
+        """Let the account trade again and resolve what had halted it; return what that was, None when it was not."""
+        now = iso(utc_now())
+        with self._transaction() as connection:
+            halt = self._halt(connection)
+            if halt is None:
+                return None
+            connection.execute(
+                "UPDATE trading_state SET state = 'stopped', reason = ?, changed_by = ?, changed_at = ? "
+                "WHERE account = ?",
+                (f"halt lifted: {reason}", by, now, self._account),
+            )
+            connection.execute(
+                "UPDATE risk_events SET resolved_at = ?, resolved_by = ?, resolution = ? "
+                "WHERE resolved_at IS NULL AND account = ? AND kind IN ('tilt', 'drawdown')",
+                (now, by, reason, self._account),
+            )
+            self._event(connection, "trading_resumed", reason, {"by": by, "was": halt})
+        return halt
+
+    def resumed_at(self) -> str:
+        """Return when a halt was last lifted, an empty text when none was."""
+        (at,) = self._connection.execute("SELECT max(at) FROM events WHERE kind = 'trading_resumed'").fetchone()
+        return at or ""
+
+    def losing_streak(self, since: str) -> int:
+        """Return how many of the newest closed trades lost money in a row, commissions included, after a time."""
+        streak = 0
+        for (profit,) in self._connection.execute(
+            "SELECT realized_pnl - commission FROM trades WHERE account = ? AND closed_at > ? AND adjusted = 0 "
+            "ORDER BY closed_at DESC, id DESC",
+            (self._account, since),
+        ):
+            if profit >= 0:
+                break
+            streak += 1
+        return streak
+
+    def profit_of_day(self, day: str, currency: str) -> float:
+        """Return what the fills of a day made in that currency, less commissions; what is still held does not count."""
+        row = self._connection.execute(
+            "SELECT realized_pnl - commission FROM daily_summaries WHERE day = ? AND account = ? AND currency = ?",
+            (day, self._account, currency),
+        ).fetchone()
+        return float(row[0]) if row else 0.0
+
+    def risk_event_of_day(self, kind: str, day: str) -> str | None:
+        """Return the message of the newest risk event of a kind on a day, None when there was none."""
+        row = self._connection.execute(
+            "SELECT message FROM risk_events WHERE at >= ? AND at < ? || 'U' AND kind = ? AND account = ? "
+            "ORDER BY at DESC LIMIT 1",
+            (day, day, kind, self._account),
+        ).fetchone()
+        return str(row[0]) if row else None
+
+    def record_risk_metrics(self, at: datetime, values: Mapping[str, tuple[float, str]]) -> None:
+        """Note measured values (value, unit) by name."""
+        with self._transaction() as connection:
+            connection.executemany(
+                "INSERT INTO risk_metrics (account, name, at, value, unit) VALUES (?, ?, ?, ?, ?) "
+                "ON CONFLICT (account, name, at) DO UPDATE SET value = excluded.value, unit = excluded.unit",
+                [(self._account, name, iso(at), value, unit) for name, (value, unit) in values.items()],
+            )
+
+    def newest_risk_metric(self, name: str, since: str) -> float | None:
+        """Return the newest value of that name after a time, None when there is none."""
+        row = self._connection.execute(
+            "SELECT value FROM risk_metrics WHERE account = ? AND name = ? AND at > ? ORDER BY at DESC LIMIT 1",
+            (self._account, name, since),
+        ).fetchone()
+        return float(row[0]) if row else None
+
+    def close_day(
+        self, day: str, currency: str, closed_at: datetime, *, net_liquidation: float, unrealized: float, positions: int
+    ) -> bool:
+        """Note what the account was worth at a close; False when that close, or a later one of the day, is noted."""
+        with self._transaction() as connection:
+            cursor = connection.execute(
+                "INSERT INTO daily_summaries (day, account, currency, net_liquidation, unrealized_pnl, positions, "
+                "closed_at, updated_at) "
+                "VALUES (:day, :account, :currency, :net, :unrealized, :positions, :closed, :now) "
+                "ON CONFLICT (day, account, currency) DO UPDATE SET net_liquidation = :net, "
+                "unrealized_pnl = :unrealized, positions = :positions, closed_at = :closed, updated_at = :now "
+                "WHERE closed_at IS NULL OR closed_at < :closed",
+                {
+                    "day": day,
+                    "account": self._account,
+                    "currency": currency,
+                    "net": net_liquidation,
+                    "unrealized": unrealized,
+                    "positions": positions,
+                    "closed": iso(closed_at),
+                    "now": iso(utc_now()),
+                },
+            )
+            return cursor.rowcount > 0
+
+    def day_closed_at(self, day: str, currency: str) -> str | None:
+        """Return the newest close that is noted for a day, None when there is none."""
+        row = self._connection.execute(
+            "SELECT closed_at FROM daily_summaries WHERE day = ? AND account = ? AND currency = ?",
+            (day, self._account, currency),
+        ).fetchone()
+        return row[0] if row else None
+
+    def begin_refusals(self, kind: str, severity: str, message: str, symbol: str, details: Mapping[str, Any]) -> int:
+        """Note the first refusal of an episode and return its row's id."""
+        with self._transaction() as connection:
+            return self._insert(
+                connection,
+                "risk_events",
+                {
+                    "at": iso(utc_now()),
+                    "kind": kind,
+                    "severity": severity,
+                    "account": self._account,
+                    "symbol": symbol,
+                    "message": message,
+                    "details": json.dumps({**details, "refused": 1}, sort_keys=True),
+                },
+            )
+
+    def count_refusals(self, episodes: Mapping[int, tuple[int, bool]]) -> None:
+        """Write how many orders were refused in each episode (by id), and whether it is over: then it is resolved."""
+        with self._transaction() as connection:
+            for row_id, (count, over) in episodes.items():
+                connection.execute(
+                    "UPDATE risk_events SET details = json_set(details, '$.refused', ?) WHERE id = ?", (count, row_id)
+                )
+                if over:
+                    self._end_refusals(connection, "id = ?", row_id)
+
+    def end_refusals(self) -> None:
+        """Resolve the episodes that an engine before this one left open."""
+        with self._transaction() as connection:
+            self._end_refusals(connection, "account = ?", self._account)
+
+    def _end_refusals(self, connection: sqlite3.Connection, which: str, value: object) -> None:
+        # What is critical waits for a person.
+        connection.execute(
+            f"UPDATE risk_events SET resolved_at = ?, resolved_by = ?, "  # noqa: S608 the words are ours
+            f"resolution = 'orders refused: ' || json_extract(details, '$.refused') WHERE {which} "
+            "AND resolved_at IS NULL AND severity <> 'critical' AND json_extract(details, '$.refused') IS NOT NULL",
+            (iso(utc_now()), self._source, value),
+        )
+
     # -- inside a transaction
 
     @property

@@ -57,10 +57,12 @@ FROM trades GROUP BY account, con_id HAVING max(adjusted) = 1;
 
 CREATE INDEX executions_instrument ON executions (account, con_id);
 
--- The close of a day: what was still held was worth, in the currency of the row (unrealized profit), and the account in
--- its base currency (net liquidation). NULL until closed_at.
+-- The close of a day, in the row of the account's base currency: its net liquidation, the unrealized profit of what was
+-- still held, and how many positions that were. NULL until closed_at, the exchange's close or, where that never closes,
+-- the end of the day; fills that come later still count in the columns above.
 ALTER TABLE daily_summaries ADD COLUMN unrealized_pnl REAL;
 ALTER TABLE daily_summaries ADD COLUMN net_liquidation REAL;
+ALTER TABLE daily_summaries ADD COLUMN positions INTEGER CHECK (positions >= 0);
 ALTER TABLE daily_summaries ADD COLUMN closed_at TEXT CHECK (closed_at LIKE '____-__-__T__:__:__.___Z');
 
 -- What an emergency stop could not end.
