@@ -135,7 +135,7 @@ def test_every_bad_variable_is_named_with_its_value_and_what_is_wanted() -> None
         "SIMULATOR_PORT='70000': wanted a port, 0 to 65535",
         "SIMULATOR_SEED='-1': wanted a whole number, 0 or more",
         "SIMULATOR_TICKS_PER_SECOND='nan': wanted a number above 0, at most 100",
-        "SIMULATOR_SERVER_VERSION='226': wanted a server version, 157 to 225",
+        "SIMULATOR_SERVER_VERSION='226': wanted a server version, 100 to 225",
         "SIMULATOR_STATE='state.json': wanted the absolute path of a file, or empty for memory only",
         "SIMULATOR_FAULT='loud': wanted empty or silent",
         "SIMULATOR_LOG_LEVEL='chatty': wanted one of DEBUG, INFO, WARNING, ERROR",

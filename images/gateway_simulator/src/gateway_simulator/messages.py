@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, Ballast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The text dialect: the layout of every message that the simulator sends or understands, by server version.
+"""The text dialect: the layout of every message that the simulator sends or understands, at server versions 100 to 225.
 
 Layouts follow the official clients' decoders and encoders; the versions at which a field came or went are named below.
 A dialect belongs to one connection. ``decode`` turns a frame's body into a request, and there is one method for every
@@ -11,37 +11,72 @@ reply, which returns its frame; whoever speaks another dialect overrides the met
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from . import requests
-from .model import Bar, ContractQuery, Execution, Instrument, Order, Position, PositionValue, Quote
+from . import order_layout, requests
+from .model import (
+    Bar,
+    ContractQuery,
+    Execution,
+    Instrument,
+    MarginChange,
+    OptionParameters,
+    Order,
+    Pnl,
+    Position,
+    PositionValue,
+    Quote,
+)
 from .requests import Request
+from .terms import order_fields, read_order
 from .wire import UNSET_DOUBLE, Fields, Value, WireError, frame, split_fields
 
-LOWEST_VERSION = 157
+LOWEST_VERSION = 100
 HIGHEST_VERSION = 225
 # What every client tried understands: the newest protocol of text alone that they have in common.
 DEFAULT_VERSION = 178
 
 # Server versions at which layouts changed.
+_SIZE_MULTIPLIER = 110
 _REGULATORY_SNAPSHOT = 114
+_AGGREGATED_GROUP = 121
+_UNDERLYING = 122
 _REAL_TIME_HISTORY = 124
+_MARKET_RULES = 126
+_UNREALIZED_PNL = 129
+_MARKET_CAP_PRICE = 131
+_REAL_EXPIRATION = 134
+_REALIZED_PNL = 135
+_LAST_LIQUIDITY = 136
 _TICK_BY_TICK_HISTORY = 140
+_ORDER_CONTAINER = 145
+_STOCK_TYPE = 152
+_ASCII = 153
 _FRACTIONAL_SIZE = 163
 _SIZE_RULES = 164
 _REJECT_JSON = 166
 _MANUAL_ORDER_TIME = 169
-_PEG_BEST = 170
-_FA_PROFILE_GONE = 177
+_BOND_ISSUER = 176
 _PENDING_PRICE_REVISION = 178
+_LAST_TRADE_DATE = 182
+_INELIGIBILITY = 186
 _CME_TAGGING = 192
+_ERROR_TIME = 194
+_HISTORICAL_DATA_END = 196
+_SUBMITTER = 198
 _LAST_DAYS_OF_EXECUTIONS = 200
 # From here a frame's body starts with the message's number, as a big-endian int32, instead of a text field.
 _BINARY_MESSAGE_ID = 201
 
 NO_REQUEST = -1
+LIVE = 1
+DELAYED = 3
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 def handshake(version: int, now: datetime) -> bytes:
@@ -50,10 +85,11 @@ def handshake(version: int, now: datetime) -> bytes:
 
 
 class TextDialect:
-    """Messages as text fields, at one server version."""
+    """Messages as text fields, at one server version; ``clock`` gives the present moment (aware, UTC)."""
 
-    def __init__(self, version: int) -> None:
+    def __init__(self, version: int, clock: Callable[[], datetime] = _utc_now) -> None:
         self.version = version
+        self.clock = clock
 
     def decode(self, body: bytes) -> Request:
         """Return what a frame's body asks for.
@@ -87,11 +123,15 @@ class TextDialect:
         body = frame(*values)[4:]
         return struct.pack(">Ii", 4 + len(body), message_id) + body
 
-    # --- to the client -----------------------------------------------------------------------------------------------
+    # --- to the client: session -------------------------------------------------------------------------------------
 
-    def error(self, request_id: int, code: int, text: str) -> bytes:
+    def error(self, request_id: int, code: int, text: str, reject_json: str = "") -> bytes:
         """An error, a warning or a notice; ``request_id`` is -1 when it belongs to no request."""
-        return self.encode(4, 2, request_id, code, text, *([""] if self.version >= _REJECT_JSON else []))
+        if self.version < _ERROR_TIME:
+            rejection = [self._ascii(reject_json)] if self.version >= _REJECT_JSON else []
+            return self.encode(4, 2, request_id, code, self._ascii(text), *rejection)
+        milliseconds = int(self.clock().timestamp() * 1000)
+        return self.encode(4, request_id, code, self._ascii(text), self._ascii(reject_json), milliseconds)
 
     def managed_accounts(self, account: str) -> bytes:
         """The accounts of this login."""
@@ -105,20 +145,53 @@ class TextDialect:
         """The server's time in seconds since the epoch."""
         return self.encode(49, 1, seconds)
 
+    def current_time_in_milliseconds(self, milliseconds: int) -> bytes:
+        """The server's time in milliseconds since the epoch."""
+        return self.encode(109, milliseconds)
+
+    def family_codes(self, accounts: Sequence[str]) -> bytes:
+        """The accounts' family codes: none has one."""
+        return self.encode(78, len(accounts), *(value for account in accounts for value in (account, "")))
+
+    def user_info(self, request_id: int) -> bytes:
+        """The user's white branding: none."""
+        return self.encode(107, request_id, "")
+
+    def soft_dollar_tiers(self, request_id: int) -> bytes:
+        """The soft dollar tiers: none."""
+        return self.encode(77, request_id, 0)
+
+    def news_providers(self) -> bytes:
+        """The news providers: none."""
+        return self.encode(85, 0)
+
+    def market_depth_exchanges(self) -> bytes:
+        """The exchanges that offer market depth: none."""
+        return self.encode(80, 0)
+
+    def display_groups(self, request_id: int) -> bytes:
+        """The display groups of the terminal: none."""
+        return self.encode(67, 1, request_id, "")
+
+    # --- to the client: account -------------------------------------------------------------------------------------
+
     def position(self, account: str, instrument: Instrument, held: Position) -> bytes:
         """One position."""
-        return self.encode(
-            61,
-            3,
-            account,
-            *_contract(instrument, instrument.primary_exchange),
-            held.quantity,
-            _rounded(held.average_cost),
-        )
+        contract = _contract(instrument, instrument.primary_exchange)
+        return self.encode(61, 3, account, *contract, held.quantity, _rounded(held.average_cost))
 
     def position_end(self) -> bytes:
         """The end of the list of positions."""
         return self.encode(62, 1)
+
+    def position_multi(self, request_id: int, account: str, instrument: Instrument, held: Position) -> bytes:
+        """One position, by request."""
+        contract = _contract(instrument, instrument.primary_exchange)
+        return self.encode(71, 1, request_id, account, *contract, held.quantity, _rounded(held.average_cost), "")
+
+    def position_multi_end(self, request_id: int) -> bytes:
+        """The end of the positions of a request."""
+        return self.encode(72, 1, request_id)
 
     def account_value(self, key: str, value: str, currency: str, account: str) -> bytes:
         """One value of the account."""
@@ -163,18 +236,31 @@ class TextDialect:
         """The end of the account's summary."""
         return self.encode(64, 1, request_id)
 
-    def contract_details(self, request_id: int, instrument: Instrument) -> bytes:
-        """Everything about one instrument."""
-        size_rules = self.version >= _SIZE_RULES
+    def pnl(self, request_id: int, pnl: Pnl) -> bytes:
+        """The account's profit and loss."""
+        return self.encode(94, request_id, *self._pnl(pnl))
+
+    def pnl_single(self, request_id: int, value: PositionValue) -> bytes:
+        """One position's profit and loss."""
+        return self.encode(95, request_id, value.position.quantity, *self._pnl(value.pnl), value.market_value)
+
+    # --- to the client: instruments ---------------------------------------------------------------------------------
+
+    def contract_details(
+        self, request_id: int, instrument: Instrument, order_types: str, rules: str, hours: tuple[str, str]
+    ) -> bytes:
+        """Everything about one instrument; ``hours`` are the trading hours and the liquid hours of the next days."""
+        version = self.version
         return self.encode(
             10,
-            *([] if size_rules else [8]),
+            *([8] if version < _SIZE_RULES else []),
             request_id,
             instrument.symbol,
             instrument.sec_type,
-            "",  # last trade date
-            0,  # strike
-            "",  # right
+            instrument.expiry,
+            *([instrument.expiry] if version >= _LAST_TRADE_DATE else []),
+            instrument.strike,
+            instrument.right,
             instrument.valid_exchanges[0],
             instrument.currency,
             instrument.local_symbol,
@@ -182,214 +268,205 @@ class TextDialect:
             instrument.trading_class,
             instrument.con_id,
             instrument.min_tick,
-            *([] if size_rules else [1]),  # market data size multiplier
-            "",  # multiplier
-            "LMT,MKT",
+            *([1] if _SIZE_MULTIPLIER <= version < _SIZE_RULES else []),
+            instrument.multiplier_text,
+            order_types,
             ",".join(instrument.valid_exchanges),
             1,  # price magnifier
-            0,  # underlying's contract id
-            instrument.long_name,
+            instrument.under_con_id,
+            self._ascii(instrument.long_name),
             instrument.primary_exchange if instrument.sec_type == "STK" else "",
-            "",  # contract month
+            instrument.contract_month,
             instrument.industry,
             instrument.category,
             "",  # subcategory
-            "UTC",
-            "",  # trading hours: the simulated market never closes
-            "",  # liquid hours
+            instrument.time_zone,
+            *hours,
             "",  # economic value rule
             "",  # economic value multiplier
             0,  # number of security ids
-            1,  # aggregated group
-            "",  # underlying symbol
-            "",  # underlying security type
-            "",  # market rule ids
-            "",  # real expiration date
-            instrument.stock_type,
-            *([1] if self.version == _FRACTIONAL_SIZE else []),  # smallest size, in this version only
-            *([1, 1, 1] if size_rules else []),  # smallest size, size increment, suggested increment
+            *([1] if version >= _AGGREGATED_GROUP else []),
+            *([instrument.under_symbol, instrument.under_sec_type] if version >= _UNDERLYING else []),
+            *([rules] if version >= _MARKET_RULES else []),
+            *([instrument.expiry] if version >= _REAL_EXPIRATION else []),
+            *([instrument.stock_type] if version >= _STOCK_TYPE else []),
+            *([1] if version == _FRACTIONAL_SIZE else []),  # smallest size, in this version only
+            *([1, 1, 1] if version >= _SIZE_RULES else []),  # smallest size, size increment, suggested increment
+            *([0] if version >= _INELIGIBILITY else []),  # number of reasons for which it cannot be traded
         )
 
     def contract_details_end(self, request_id: int) -> bytes:
         """The end of the instruments that fit a request."""
         return self.encode(52, 1, request_id)
 
-    def market_data_type(self, request_id: int) -> bytes:
-        """Says that the data of a subscription are live."""
-        return self.encode(58, 1, request_id, 1)
+    def symbol_samples(self, request_id: int, found: Sequence[tuple[Instrument, Sequence[str]]]) -> bytes:
+        """Instruments whose symbol or name fits, each with the types of its derivatives."""
+        rows: list[Value] = []
+        for instrument, derivatives in found:
+            rows += [instrument.con_id, instrument.symbol, instrument.sec_type, instrument.primary_exchange]
+            rows += [instrument.currency, len(derivatives), *derivatives]
+            rows += [self._ascii(instrument.long_name), ""] if self.version >= _BOND_ISSUER else []
+        return self.encode(79, request_id, len(found), *rows)
+
+    def option_parameters(self, request_id: int, chain: OptionParameters) -> bytes:
+        """The expirations and strikes of an underlying's options at one exchange."""
+        return self.encode(
+            75,
+            request_id,
+            chain.exchange,
+            chain.under_con_id,
+            chain.trading_class,
+            chain.multiplier,
+            len(chain.expirations),
+            *chain.expirations,
+            len(chain.strikes),
+            *chain.strikes,
+        )
+
+    def option_parameters_end(self, request_id: int) -> bytes:
+        """The end of the option parameters of a request."""
+        return self.encode(76, request_id)
+
+    def market_rule(self, rule_id: int, increments: Sequence[tuple[Decimal, Decimal]]) -> bytes:
+        """A rule's price increments: from which price on, and how large."""
+        return self.encode(93, rule_id, len(increments), *(value for increment in increments for value in increment))
+
+    def smart_components(self, request_id: int, exchanges: Sequence[str]) -> bytes:
+        """The exchanges behind the letters of a best-bid-and-offer exchange."""
+        rows: list[Value] = []
+        for number, exchange in enumerate(exchanges):
+            rows += [number, exchange, chr(ord("A") + number)]
+        return self.encode(82, request_id, len(exchanges), *rows)
+
+    # --- to the client: prices --------------------------------------------------------------------------------------
+
+    def market_data_type(self, request_id: int, kind: int) -> bytes:
+        """Which data a subscription sends: 1 live, 3 delayed."""
+        return self.encode(58, 1, request_id, kind)
 
     def tick_parameters(self, request_id: int, instrument: Instrument) -> bytes:
         """The first message of a subscription."""
         return self.encode(81, request_id, instrument.min_tick, "9c0001", 3)
 
-    def close_price(self, request_id: int, quote: Quote) -> bytes:
-        """The previous close."""
-        return self.encode(1, 6, request_id, 9, quote.close, 0, 0)
+    def tick_price(self, request_id: int, kind: int, price: Decimal, size: int, attributes: int = 0) -> bytes:
+        """One price of a tick, with its size where it has one; attributes: 1 can be executed automatically."""
+        return self.encode(1, 6, request_id, kind, price, size, attributes)
 
-    def ticks(self, request_id: int, quote: Quote) -> list[bytes]:
-        """One tick of the market: bid, ask, last, the time of the last trade and the day's volume."""
-        return [
-            self.encode(1, 6, request_id, 1, quote.bid, quote.bid_size, 1),
-            self.encode(1, 6, request_id, 2, quote.ask, quote.ask_size, 1),
-            self.encode(1, 6, request_id, 4, quote.last, quote.last_size, 0),
-            self.encode(46, 6, request_id, 45, quote.time),
-            self.encode(2, 6, request_id, 8, quote.volume),
-        ]
+    def tick_size(self, request_id: int, kind: int, size: int) -> bytes:
+        """One size of a tick."""
+        return self.encode(2, 6, request_id, kind, size)
+
+    def tick_string(self, request_id: int, kind: int, text: str) -> bytes:
+        """One text of a tick."""
+        return self.encode(46, 6, request_id, kind, text)
+
+    def tick_generic(self, request_id: int, kind: int, value: Decimal) -> bytes:
+        """One number of a tick."""
+        return self.encode(45, 6, request_id, kind, value)
 
     def snapshot_end(self, request_id: int) -> bytes:
         """The end of a snapshot."""
         return self.encode(57, 1, request_id)
 
-    def historical_data(
-        self, request_id: int, bars: Iterable[Bar], start: int, end: int, as_epoch: bool, daily: bool
-    ) -> bytes:
-        """A request's bars; daily bars are dated by day whatever the format."""
+    def tick_by_tick_last(self, request_id: int, kind: int, quote: Quote, exchange: str) -> bytes:
+        """One trade; ``kind`` is 1 for Last and 2 for AllLast."""
+        return self.encode(99, request_id, kind, quote.time, quote.last, quote.last_size, 0, exchange, "")
 
-        def label(seconds: int) -> str:
-            moment = datetime.fromtimestamp(seconds, UTC)
-            if daily:
-                return f"{moment:%Y%m%d}"
-            return str(seconds) if as_epoch else f"{moment:%Y%m%d %H:%M:%S} UTC"
+    def tick_by_tick_bid_ask(self, request_id: int, quote: Quote) -> bytes:
+        """One change of bid or ask."""
+        sizes = (quote.bid_size, quote.ask_size)
+        return self.encode(99, request_id, 3, quote.time, quote.bid, quote.ask, *sizes, 0)
 
+    def tick_by_tick_midpoint(self, request_id: int, quote: Quote) -> bytes:
+        """One change of the midpoint."""
+        return self.encode(99, request_id, 4, quote.time, (quote.bid + quote.ask) / 2)
+
+    def historical_ticks_last(self, request_id: int, ticks: Sequence[Quote], exchange: str) -> bytes:
+        """Past trades, oldest first."""
         rows: list[Value] = []
-        count = 0
-        for bar in bars:
-            count += 1
-            rows += [label(bar.start), bar.open, bar.high, bar.low, bar.close, bar.volume, bar.average, bar.count]
-        boundaries = [f"{datetime.fromtimestamp(moment, UTC):%Y%m%d %H:%M:%S} UTC" for moment in (start, end)]
-        return self.encode(17, request_id, *boundaries, count, *rows)
+        for quote in ticks:
+            rows += [quote.time, 0, quote.last, quote.last_size, exchange, ""]
+        return self.encode(98, request_id, len(ticks), *rows, True)
+
+    def historical_ticks_bid_ask(self, request_id: int, ticks: Sequence[Quote]) -> bytes:
+        """Past bids and asks, oldest first."""
+        rows: list[Value] = []
+        for quote in ticks:
+            rows += [quote.time, 0, quote.bid, quote.ask, quote.bid_size, quote.ask_size]
+        return self.encode(97, request_id, len(ticks), *rows, True)
+
+    def historical_ticks_midpoint(self, request_id: int, ticks: Sequence[Quote]) -> bytes:
+        """Past midpoints, oldest first."""
+        rows: list[Value] = []
+        for quote in ticks:
+            rows += [quote.time, 0, (quote.bid + quote.ask) / 2, 0]
+        return self.encode(96, request_id, len(ticks), *rows, True)
+
+    def real_time_bar(self, request_id: int, bar: Bar) -> bytes:
+        """One bar of five seconds."""
+        prices = (bar.open, bar.high, bar.low, bar.close)
+        return self.encode(50, 3, request_id, bar.start, *prices, bar.volume, bar.average, bar.count)
+
+    def historical_data(self, request_id: int, bars: Sequence[tuple[str, Bar]], start: str, end: str) -> list[bytes]:
+        """A request's bars, each with its date as the client wants it, and their end."""
+        gaps = ["false"] if self.version < _REAL_TIME_HISTORY else []
+        rows: list[Value] = []
+        for date, bar in bars:
+            rows += [date, bar.open, bar.high, bar.low, bar.close, bar.volume, bar.average, *gaps, bar.count]
+        if self.version >= _HISTORICAL_DATA_END:
+            data = self.encode(17, request_id, len(bars), *rows)
+            return [data, self.encode(108, request_id, start, end)]
+        version = [3] if self.version < _REAL_TIME_HISTORY else []
+        return [self.encode(17, *version, request_id, start, end, len(bars), *rows)]
+
+    def historical_data_update(self, request_id: int, date: str, bar: Bar) -> bytes:
+        """The present state of the last bar, or a new one."""
+        prices = (bar.open, bar.close, bar.high, bar.low)
+        return self.encode(90, request_id, bar.count, date, *prices, bar.average, bar.volume)
+
+    def head_timestamp(self, request_id: int, moment: str) -> bytes:
+        """The moment at which an instrument's history begins."""
+        return self.encode(88, request_id, moment)
+
+    # --- to the client: orders --------------------------------------------------------------------------------------
 
     def order_status(self, order: Order) -> bytes:
         """Where an order stands."""
         return self.encode(
             3,
-            order.order_id,
+            *([6] if self.version < _MARKET_CAP_PRICE else []),
+            order.visible_id,
             order.status,
             order.filled,
             order.remaining,
             _rounded(order.average_fill_price),
             order.perm_id,
-            0,  # parent id
+            order.parent_id,
             order.last_fill_price,
             order.client_id,
-            "",  # why held
-            0,  # market cap price
+            order.why_held,
+            *([0] if self.version >= _MARKET_CAP_PRICE else []),
         )
 
-    def open_order(self, account: str, instrument: Instrument, order: Order) -> bytes:
-        """An order's terms; what the simulator does not play has the protocol's defaults."""
-        return self.encode(
-            5,
-            order.order_id,
-            *_contract(instrument, order.exchange),
-            order.action,
-            order.quantity,
-            order.order_type,
-            order.limit_price or 0,
-            0,  # auxiliary price
-            order.tif,
-            "",  # OCA group
-            account,
-            order.open_close,
-            order.origin,
-            order.order_ref,
-            order.client_id,
-            order.perm_id,
-            order.outside_rth,
-            order.hidden,
-            0,  # discretionary amount
-            "",  # good after time
-            "",  # shares allocation
-            "",  # advisor group
-            "",  # advisor method
-            "",  # advisor percentage
-            *([""] if self.version < _FA_PROFILE_GONE else []),
-            "",  # model code
-            "",  # good till date
-            "",  # rule 80A
-            None,  # percent offset
-            "",  # settling firm
-            0,  # short sale slot
-            "",  # designated location
-            -1,  # exempt code
-            0,  # auction strategy
-            None,  # starting price
-            None,  # stock reference price
-            None,  # delta
-            None,  # lower end of the stock's range
-            None,  # upper end of the stock's range
-            0,  # display size
-            False,  # block order
-            False,  # sweep to fill
-            False,  # all or none
-            None,  # minimum quantity
-            0,  # OCA type
-            False,  # electronic trade only
-            False,  # firm quote only
-            None,  # NBBO price cap
-            0,  # parent id
-            0,  # trigger method
-            None,  # volatility
-            0,  # volatility type
-            "",  # delta neutral order type
-            None,  # delta neutral auxiliary price
-            False,  # continuous update
-            0,  # reference price type
-            None,  # trail stop price
-            None,  # trailing percent
-            None,  # basis points
-            None,  # basis points type
-            "",  # description of combo legs
-            0,  # number of combo legs
-            0,  # number of order combo legs
-            0,  # number of smart combo routing parameters
-            None,  # scale: initial level size
-            None,  # scale: subsequent level size
-            None,  # scale: price increment
-            "",  # hedge type
-            False,  # opt out of smart routing
-            "",  # clearing account
-            "IB",  # clearing intent
-            False,  # not held
-            False,  # delta neutral contract present
-            "",  # algorithm
-            False,  # solicited
-            False,  # what-if
-            order.status,
-            *[UNSET_DOUBLE] * 9,  # margins before, change, after
-            None,  # commission
-            None,  # lowest commission
-            None,  # highest commission
-            "",  # commission currency
-            "",  # warning
-            False,  # randomize size
-            False,  # randomize price
-            0,  # number of conditions
-            "None",  # adjusted order type
-            UNSET_DOUBLE,  # trigger price
-            UNSET_DOUBLE,  # trail stop price
-            UNSET_DOUBLE,  # limit price offset
-            UNSET_DOUBLE,  # adjusted stop price
-            UNSET_DOUBLE,  # adjusted stop limit price
-            UNSET_DOUBLE,  # adjusted trailing amount
-            0,  # adjustable trailing unit
-            "",  # soft dollar tier: name
-            "",  # soft dollar tier: value
-            "",  # soft dollar tier: display name
-            0,  # cash quantity
-            False,  # do not use automatic price for hedge
-            False,  # order container
-            False,  # discretionary up to limit price
-            None,  # price management algorithm
-            *([None] if self.version >= 159 else []),  # duration
-            *([None] if self.version >= 160 else []),  # post to ATS
-            *([False] if self.version >= 162 else []),  # cancelled with its parent
-            *([None] * 5 if self.version >= _PEG_BEST else []),
-        )
+    def open_order(
+        self, account: str, instrument: Instrument, order: Order, margin: MarginChange | None = None
+    ) -> bytes:
+        """A working order's terms and state; with ``margin``, the answer to what an order would do."""
+        values = _contract_fields(instrument, order.exchange) | order_fields(order, account, margin)
+        return self.encode(5, *order_layout.lay_out(order_layout.OPEN_ORDER, self.version, values))
 
     def open_order_end(self) -> bytes:
         """The end of the list of open orders."""
         return self.encode(53, 1)
+
+    def order_bound(self, order: Order) -> bytes:
+        """The order id that an order made by hand has from now on."""
+        return self.encode(100, order.perm_id, order.client_id, order.order_id)
+
+    def completed_order(self, account: str, instrument: Instrument, order: Order) -> bytes:
+        """The terms of an order that is done, and how it ended."""
+        values = _contract_fields(instrument, order.exchange) | order_fields(order, account)
+        return self.encode(101, *order_layout.lay_out(order_layout.COMPLETED_ORDER, self.version, values))
 
     def completed_orders_end(self) -> bytes:
         """The end of the list of completed orders."""
@@ -399,6 +476,7 @@ class TextDialect:
         """One fill; ``request_id`` is -1 when it happened just now."""
         return self.encode(
             11,
+            *([10] if self.version < _LAST_LIQUIDITY else []),
             request_id,
             execution.order_id,
             *_contract(instrument, execution.exchange),
@@ -417,9 +495,10 @@ class TextDialect:
             execution.order_ref,
             "",  # economic value rule
             None,  # economic value multiplier
-            "",  # model code
-            2,  # removed liquidity
+            *([""] if self.version >= order_layout.MODELS else []),
+            *([2] if self.version >= _LAST_LIQUIDITY else []),  # removed liquidity
             *([False] if self.version >= _PENDING_PRICE_REVISION else []),
+            *([""] if self.version >= _SUBMITTER else []),
         )
 
     def execution_end(self, request_id: int) -> bytes:
@@ -439,35 +518,53 @@ class TextDialect:
             "",  # yield redemption date
         )
 
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _ascii(self, text: str) -> str:
+        """Return a text as this version carries it: from 153 on, escaped to ASCII."""
+        return text.encode("unicode_escape").decode() if self.version >= _ASCII else text
+
+    def _pnl(self, pnl: Pnl) -> list[Value]:
+        return [
+            pnl.daily,
+            *([pnl.unrealized] if self.version >= _UNREALIZED_PNL else []),
+            *([pnl.realized] if self.version >= _REALIZED_PNL else []),
+        ]
+
 
 def _contract(instrument: Instrument, exchange: str) -> tuple[Value, ...]:
-    return (
-        instrument.con_id,
-        instrument.symbol,
-        instrument.sec_type,
-        "",  # last trade date
-        0,  # strike
-        "",  # right
-        "",  # multiplier
-        exchange,
-        instrument.currency,
-        instrument.local_symbol,
-        instrument.trading_class,
-    )
+    return tuple(_contract_fields(instrument, exchange).values())
+
+
+def _contract_fields(instrument: Instrument, exchange: str) -> dict[str, Value]:
+    """Return the eleven fields of a contract by name, in the order in which most messages have them."""
+    return {
+        "conId": instrument.con_id,
+        "symbol": instrument.symbol,
+        "secType": instrument.sec_type,
+        "lastTradeDateOrContractMonth": instrument.expiry,
+        "strike": instrument.strike,
+        "right": instrument.right,
+        "multiplier": instrument.multiplier_text,
+        "exchange": exchange,
+        "currency": instrument.currency,
+        "localSymbol": instrument.local_symbol,
+        "tradingClass": instrument.trading_class,
+    }
 
 
 def _rounded(average: Decimal) -> Decimal:
     return average.quantize(Decimal("0.00000001"))
 
 
-def dialect_for(version: int) -> TextDialect:
+def dialect_for(version: int, clock: Callable[[], datetime] = _utc_now) -> TextDialect:
     """Return the dialect that a connection of this server version speaks."""
     if version < _BINARY_MESSAGE_ID:
-        return TextDialect(version)
+        return TextDialect(version, clock)
     # Only who offers the newer protocol pays for it.
     from .protobuf import ProtobufDialect
 
-    return ProtobufDialect(version)
+    return ProtobufDialect(version, clock)
 
 
 # --- from the client -------------------------------------------------------------------------------------------------
@@ -481,12 +578,14 @@ _NOT_SERVED = {
 
 def _contract_query(fields: Fields) -> ContractQuery:
     """Read the twelve contract fields that start most requests."""
-    con_id, symbol, sec_type = fields.integer(), fields.text(), fields.text()
-    fields.skip(4)  # last trade date, strike, right, multiplier
     return ContractQuery(
-        con_id=con_id,
-        symbol=symbol,
-        sec_type=sec_type,
+        con_id=fields.integer(),
+        symbol=fields.text(),
+        sec_type=fields.text(),
+        expiry=fields.text(),
+        strike=fields.decimal() or Decimal(0),
+        right=fields.text(),
+        multiplier=fields.text(),
         exchange=fields.text(),
         primary_exchange=fields.text(),
         currency=fields.text(),
@@ -587,85 +686,12 @@ def _cancel_order(dialect: TextDialect, fields: Fields) -> Request:
     return requests.CancelOrder(order_id, fields.text() if dialect.version >= _MANUAL_ORDER_TIME else "")
 
 
-def _place_order(version: int, fields: Fields) -> Request:
-    """Read a placeOrder message; what it asks for beyond the simulator's means is named in ``unsupported``."""
-    order_id = fields.integer()
-    query = _contract_query(fields)
-    fields.skip(2)  # security id and its type
-    unsupported = []
-    action, quantity, order_type = fields.text(), fields.decimal(), fields.text()
-    limit_price = fields.decimal()
-    fields.skip(1)  # auxiliary price
-    tif = fields.text()
-    if fields.text():
-        unsupported.append("an OCA group")
-    account, open_close, origin, order_ref = fields.text(), fields.text(), fields.integer(), fields.text()
-    if not fields.boolean():
-        unsupported.append("transmit=False")
-    if fields.integer():
-        unsupported.append("a parent order")
-    fields.skip(4)  # block order, sweep to fill, display size, trigger method
-    outside_rth, hidden = fields.boolean(), fields.boolean()
-    if query.sec_type == "BAG":
-        unsupported.append("a combination")
-    else:
-        unsupported += _read_special_terms(version, order_type, fields)
-    return requests.PlaceOrder(
-        order_id=order_id,
-        contract=query,
-        action=action,
-        quantity=quantity or Decimal(0),
-        order_type=order_type,
-        limit_price=limit_price,
-        tif=tif or "DAY",
-        account=account,
-        open_close=open_close,
-        origin=origin,
-        order_ref=order_ref,
-        outside_rth=outside_rth,
-        hidden=hidden,
-        unsupported=", ".join(unsupported),
-    )
-
-
-def _read_special_terms(version: int, order_type: str, fields: Fields) -> list[str]:
-    """Read from the shares allocation to the number of conditions; return the terms that are not simulated."""
-    unsupported = []
-    fields.skip(2)  # shares allocation, discretionary amount
-    if fields.text():
-        unsupported.append("good after time")
-    fields.skip(1)  # good till date: only with a time in force that is refused
-    fields.skip(3 if version >= _FA_PROFILE_GONE else 4)  # advisor allocation
-    fields.skip(7)  # model code, short sale slot, location, exempt code, OCA type, rule 80A, settling firm
-    if fields.boolean():
-        unsupported.append("all or none")
-    fields.skip(14)  # minimum quantity ... volatility type
-    if fields.text():
-        unsupported.append("delta neutral")
-        return unsupported
-    fields.skip(1)  # delta neutral auxiliary price
-    fields.skip(6)  # continuous update ... scale: subsequent level size
-    if fields.decimal():
-        unsupported.append("scale")
-        return unsupported
-    fields.skip(3)  # scale table, active start time, active stop time
-    if fields.text():
-        unsupported.append("hedge")
-        return unsupported
-    fields.skip(4)  # opt out of smart routing, clearing account, clearing intent, not held
-    if fields.boolean():
-        unsupported.append("delta neutral")
-        return unsupported
-    if fields.text():
-        unsupported.append("an algorithm")
-        return unsupported
-    fields.skip(1)  # algorithm id
-    if fields.boolean():
-        unsupported.append("what-if")
-    fields.skip(4)  # options, solicited, randomize size, randomize price
-    if order_type not in ("PEG BENCH", "PEGBENCH") and fields.integer():
-        unsupported.append("a condition")
-    return unsupported
+def _place_order(dialect: TextDialect, fields: Fields) -> Request:
+    if dialect.version < _ORDER_CONTAINER:
+        fields.skip(1)  # version of the message
+    order_id, query = fields.integer(), _contract_query(fields)
+    order = order_layout.read_order_fields(dialect.version, query.sec_type, query.exchange, fields)
+    return read_order(order_id, query, order)
 
 
 def _after_version(make: Callable[[Fields], Request]) -> Callable[[TextDialect, Fields], Request]:
@@ -686,7 +712,7 @@ def _plain(make: Callable[[Fields], Request]) -> Callable[[TextDialect, Fields],
 _DECODERS: dict[int, Callable[[TextDialect, Fields], Request]] = {
     1: _market_data,
     2: _after_version(lambda fields: requests.CancelMarketData(fields.integer())),
-    3: lambda dialect, fields: _place_order(dialect.version, fields),
+    3: _place_order,
     4: _cancel_order,
     5: _plain(lambda _fields: requests.RequestOpenOrders()),
     6: _after_version(lambda fields: requests.RequestAccountUpdates(fields.boolean(), fields.text())),

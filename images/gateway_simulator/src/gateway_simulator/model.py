@@ -10,7 +10,7 @@ underlying (one share, one index point), moments are ISO 8601 in UTC unless said
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import Field, dataclass
+from dataclasses import Field, dataclass, field
 from decimal import ROUND_HALF_EVEN, Decimal
 from enum import IntEnum
 from typing import Any, ClassVar, Self
@@ -213,6 +213,7 @@ class OrderTerms:
     ``aux_price`` is the stop price of a stop order and the trailing amount of a trailing one, which may have
     ``trailing_percent`` (1 = 1 %) instead; ``trail_stop_price`` is where a trailing stop starts.
     ``good_till_date`` is as the client sent it. ``parent_id`` is an order id of the same client, 0 for no parent.
+    ``given_back`` has the terms without an effect here, by their names in the protocol, as texts.
     """
 
     order_type: str
@@ -233,6 +234,12 @@ class OrderTerms:
     outside_rth: bool
     hidden: bool
     all_or_none: bool = False
+    given_back: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def terms(self) -> dict[str, Any]:
+        """The terms, by name."""
+        return {name: getattr(self, name) for name in OrderTerms.__dataclass_fields__}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,11 +258,6 @@ class OrderRequest(OrderTerms):
     account: str
     what_if: bool = False
     unsupported: str = ""
-
-    @property
-    def terms(self) -> dict[str, Any]:
-        """The terms, by name."""
-        return {name: getattr(self, name) for name in OrderTerms.__dataclass_fields__}
 
 
 class Record:

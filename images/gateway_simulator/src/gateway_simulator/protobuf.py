@@ -13,9 +13,9 @@ from __future__ import annotations
 import functools
 import struct
 import sys
-from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from google.protobuf.message import DecodeError, Message
@@ -24,9 +24,10 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from . import ib_pb2 as ib
 from . import requests
 from .messages import NO_REQUEST, TextDialect
-from .model import Bar, ContractQuery, Execution, Instrument, Order, Position, PositionValue, Quote
+from .model import Bar, ContractQuery, Execution, Instrument, MarginChange, Order, Position, PositionValue
 from .requests import Request
-from .wire import UNSET_INTEGER, FieldError
+from .terms import order_fields, read_order
+from .wire import UNSET_DOUBLE, UNSET_INTEGER, FieldError, Value, encode_field
 
 # What is added to the number of a message whose body is protobuf.
 OFFSET = 200
@@ -46,6 +47,7 @@ SESSION = 213
 
 _Arguments = ParamSpec("_Arguments")
 _Reply = TypeVar("_Reply")
+_Message = TypeVar("_Message", bound=Message)
 _Method = Callable[Concatenate["ProtobufDialect", _Arguments], _Reply]
 
 
@@ -83,9 +85,18 @@ class ProtobufDialect(TextDialect):
     # --- session -----------------------------------------------------------------------------------------------------
 
     @_since(ORDERS)
-    def error(self, request_id: int, code: int, text: str) -> bytes:
+    def error(self, request_id: int, code: int, text: str, reject_json: str = "") -> bytes:
         """An error, a warning or a notice; ``request_id`` is -1 when it belongs to no request."""
-        return _frame(4, ib.ErrorMessage(id=request_id, errorCode=code, errorMsg=text))
+        return _frame(
+            4,
+            ib.ErrorMessage(
+                id=request_id,
+                errorTime=int(self.clock().timestamp() * 1000),
+                errorCode=code,
+                errorMsg=text,
+                advancedOrderRejectJson=reject_json or None,
+            ),
+        )
 
     @_since(ACCOUNTS)
     def managed_accounts(self, account: str) -> bytes:
@@ -183,21 +194,31 @@ class ProtobufDialect(TextDialect):
     # --- instruments and prices --------------------------------------------------------------------------------------
 
     @_since(CONTRACTS)
-    def contract_details(self, request_id: int, instrument: Instrument) -> bytes:
-        """Everything about one instrument."""
+    def contract_details(
+        self, request_id: int, instrument: Instrument, order_types: str, rules: str, hours: tuple[str, str]
+    ) -> bytes:
+        """Everything about one instrument; ``hours`` are the trading hours and the liquid hours of the next days."""
         contract = _contract(instrument, instrument.valid_exchanges[0])
         if instrument.sec_type == "STK":
             contract.primaryExch = instrument.primary_exchange
         details = ib.ContractDetails(
             marketName=instrument.market_name,
             minTick=_decimal(instrument.min_tick),
-            orderTypes="LMT,MKT",
+            orderTypes=order_types,
             validExchanges=",".join(instrument.valid_exchanges),
             priceMagnifier=1,
             longName=instrument.long_name,
             industry=instrument.industry or None,
             category=instrument.category or None,
-            timeZoneId="UTC",
+            underConId=instrument.under_con_id or None,
+            underSymbol=instrument.under_symbol or None,
+            underSecType=instrument.under_sec_type or None,
+            contractMonth=instrument.contract_month or None,
+            realExpirationDate=instrument.expiry or None,
+            marketRuleIds=rules or None,
+            timeZoneId=instrument.time_zone,
+            tradingHours=hours[0] or None,
+            liquidHours=hours[1] or None,
             aggGroup=1,
             stockType=instrument.stock_type or None,
             minSize="1",
@@ -212,9 +233,9 @@ class ProtobufDialect(TextDialect):
         return _frame(52, ib.ContractDataEnd(reqId=request_id))
 
     @_since(MARKET_DATA)
-    def market_data_type(self, request_id: int) -> bytes:
-        """Says that the data of a subscription are live."""
-        return _frame(58, ib.MarketDataType(reqId=request_id, marketDataType=1))
+    def market_data_type(self, request_id: int, kind: int) -> bytes:
+        """Which data a subscription sends: 1 live, 3 delayed."""
+        return _frame(58, ib.MarketDataType(reqId=request_id, marketDataType=kind))
 
     @_since(MARKET_DATA)
     def tick_parameters(self, request_id: int, instrument: Instrument) -> bytes:
@@ -227,20 +248,20 @@ class ProtobufDialect(TextDialect):
         )
 
     @_since(MARKET_DATA)
-    def close_price(self, request_id: int, quote: Quote) -> bytes:
-        """The previous close."""
-        return _tick_price(request_id, 9, quote.close, 0, 0)
+    def tick_price(self, request_id: int, kind: int, price: Decimal, size: int, attributes: int = 0) -> bytes:
+        """One price of a tick, with its size where it has one; attributes: 1 can be executed automatically."""
+        tick = ib.TickPrice(reqId=request_id, tickType=kind, price=float(price), size=str(size), attrMask=attributes)
+        return _frame(1, tick)
 
     @_since(MARKET_DATA)
-    def ticks(self, request_id: int, quote: Quote) -> list[bytes]:
-        """One tick of the market: bid, ask, last, the time of the last trade and the day's volume."""
-        return [
-            _tick_price(request_id, 1, quote.bid, quote.bid_size, 1),
-            _tick_price(request_id, 2, quote.ask, quote.ask_size, 1),
-            _tick_price(request_id, 4, quote.last, quote.last_size, 0),
-            _frame(46, ib.TickString(reqId=request_id, tickType=45, value=str(quote.time))),
-            _frame(2, ib.TickSize(reqId=request_id, tickType=8, size=_decimal(quote.volume))),
-        ]
+    def tick_size(self, request_id: int, kind: int, size: int) -> bytes:
+        """One size of a tick."""
+        return _frame(2, ib.TickSize(reqId=request_id, tickType=kind, size=str(size)))
+
+    @_since(MARKET_DATA)
+    def tick_string(self, request_id: int, kind: int, text: str) -> bytes:
+        """One text of a tick."""
+        return _frame(46, ib.TickString(reqId=request_id, tickType=kind, value=text))
 
     @_since(MARKET_DATA)
     def snapshot_end(self, request_id: int) -> bytes:
@@ -248,20 +269,11 @@ class ProtobufDialect(TextDialect):
         return _frame(57, ib.TickSnapshotEnd(reqId=request_id))
 
     @_since(HISTORY)
-    def historical_data(
-        self, request_id: int, bars: Iterable[Bar], start: int, end: int, as_epoch: bool, daily: bool
-    ) -> bytes:
-        """A request's bars, then their end; daily bars are dated by day whatever the format."""
-
-        def label(seconds: int) -> str:
-            moment = datetime.fromtimestamp(seconds, UTC)
-            if daily:
-                return f"{moment:%Y%m%d}"
-            return str(seconds) if as_epoch else f"{moment:%Y%m%d %H:%M:%S} UTC"
-
+    def historical_data(self, request_id: int, bars: Sequence[tuple[str, Bar]], start: str, end: str) -> list[bytes]:
+        """A request's bars, each with its date as the client wants it, and their end."""
         rows = [
             ib.HistoricalDataBar(
-                date=label(bar.start),
+                date=date,
                 open=float(bar.open),
                 high=float(bar.high),
                 low=float(bar.low),
@@ -270,12 +282,12 @@ class ProtobufDialect(TextDialect):
                 WAP=_decimal(bar.average),
                 barCount=bar.count,
             )
-            for bar in bars
+            for date, bar in bars
         ]
-        first, last = (f"{datetime.fromtimestamp(moment, UTC):%Y%m%d %H:%M:%S} UTC" for moment in (start, end))
-        return _frame(17, ib.HistoricalData(reqId=request_id, historicalDataBars=rows)) + _frame(
-            108, ib.HistoricalDataEnd(reqId=request_id, startDateStr=first, endDateStr=last)
-        )
+        return [
+            _frame(17, ib.HistoricalData(reqId=request_id, historicalDataBars=rows)),
+            _frame(108, ib.HistoricalDataEnd(reqId=request_id, startDateStr=start, endDateStr=end)),
+        ]
 
     # --- orders ------------------------------------------------------------------------------------------------------
 
@@ -300,15 +312,18 @@ class ProtobufDialect(TextDialect):
         )
 
     @_since(ORDERS)
-    def open_order(self, account: str, instrument: Instrument, order: Order) -> bytes:
-        """An order's terms."""
+    def open_order(
+        self, account: str, instrument: Instrument, order: Order, margin: MarginChange | None = None
+    ) -> bytes:
+        """A working order's terms and state; with ``margin``, the answer to what an order would do."""
+        values = order_fields(order, account, margin)
         return _frame(
             5,
             ib.OpenOrder(
                 orderId=order.visible_id,
                 contract=_contract(instrument, order.exchange),
-                order=_order(account, order),
-                orderState=ib.OrderState(status=order.status),
+                order=_filled(ib.Order(), values),
+                orderState=_filled(ib.OrderState(), values),
             ),
         )
 
@@ -400,41 +415,21 @@ def _contract(instrument: Instrument, exchange: str) -> ib.Contract:
     )
 
 
-def _order(account: str, order: Order) -> ib.Order:
-    return ib.Order(
-        clientId=order.client_id,
-        orderId=order.visible_id,
-        permId=order.perm_id,
-        parentId=order.parent_id,
-        action=order.action,
-        totalQuantity=_decimal(order.quantity),
-        orderType=order.order_type,
-        lmtPrice=_double(order.limit_price or Decimal(0)),
-        auxPrice=_double(order.aux_price or Decimal(0)),
-        trailStopPrice=_double(order.trail_stop_price),
-        trailingPercent=_double(order.trailing_percent),
-        lmtPriceOffset=_double(order.limit_price_offset),
-        tif=order.tif,
-        goodTillDate=order.good_till_date or None,
-        ocaGroup=order.oca_group or None,
-        ocaType=order.oca_type,
-        account=account,
-        allOrNone=order.all_or_none or None,
-        hidden=order.hidden or None,
-        outsideRth=order.outside_rth or None,
-        transmit=order.transmit or None,
-        orderRef=order.order_ref or None,
-        openClose=order.open_close or None,
-        origin=order.origin,
-        clearingIntent="IB",
-    )
-
-
-def _tick_price(request_id: int, tick_type: int, price: Decimal, size: Decimal | int, mask: int) -> bytes:
-    return _frame(
-        1,
-        ib.TickPrice(reqId=request_id, tickType=tick_type, price=float(price), size=_decimal(size), attrMask=mask),
-    )
+def _filled(message: _Message, values: Mapping[str, Value]) -> _Message:
+    """Return ``message`` with those of ``values`` that it has a field for and that are set."""
+    for field in message.DESCRIPTOR.fields:
+        value = values.get(field.name)
+        if value is None or value == "" or value == UNSET_DOUBLE:
+            continue
+        if field.cpp_type == field.CPPTYPE_DOUBLE:
+            setattr(message, field.name, float(value))
+        elif field.cpp_type == field.CPPTYPE_BOOL:
+            setattr(message, field.name, value not in (0, "0", "False"))
+        elif field.cpp_type == field.CPPTYPE_STRING:
+            setattr(message, field.name, encode_field(value))
+        elif field.cpp_type != field.CPPTYPE_MESSAGE:
+            setattr(message, field.name, int(value))
+    return message
 
 
 # --- from the client -------------------------------------------------------------------------------------------------
@@ -485,17 +480,6 @@ def _price(message: Message, name: str) -> Decimal | None:
     return price
 
 
-def _quantity(text: str) -> Decimal:
-    """Return a decimal that came as text, 0 when it is empty. Raises FieldError."""
-    try:
-        number = Decimal(text or 0)
-    except InvalidOperation:
-        number = Decimal("NaN")
-    if not number.is_finite():
-        raise FieldError(f"totalQuantity is {text[:40]!r}, wanted a number")
-    return number
-
-
 def _contract_query(contract: ib.Contract) -> ContractQuery:
     multiplier = _price(contract, "multiplier")
     return ContractQuery(
@@ -514,47 +498,24 @@ def _contract_query(contract: ib.Contract) -> ContractQuery:
     )
 
 
-# Terms of an order that the simulator plays, or that change nothing that it plays.
-_PLAYED = frozenset(
-    {"action", "totalQuantity", "orderType", "lmtPrice", "tif", "account", "orderRef", "openClose", "origin"}
-    | {"outsideRth", "hidden", "transmit", "clientId", "orderId", "permId"}
-)
-# What clients send of a term that they do not use, besides 0 and the empty text.
-_UNUSED = {"exemptCode": -1}
-
-
-def _unsupported(message: ib.PlaceOrderRequest) -> str:
-    """Name what an order uses that the simulator does not play."""
-    order = message.order
-    names = [] if order.transmit else ["transmit=False"]
-    for field, value in order.ListFields():
-        name = field.name
-        used = value.ByteSize() > 0 if isinstance(value, Message) else bool(value)
-        if name not in _PLAYED and used and value != _UNUSED.get(name):
-            names.append(name)
-    names += [field.name for field, _value in message.attachedOrders.ListFields()]
-    names += [f"field {field.field_number}" for field in _unknown_fields(order)]
-    return ", ".join(names)
-
-
 def _place_order(message: ib.PlaceOrderRequest) -> Request:
     order = message.order
-    return requests.PlaceOrder(
-        order_id=message.orderId,
-        contract=_contract_query(message.contract),
-        action=order.action,
-        quantity=_quantity(order.totalQuantity),
-        order_type=order.orderType,
-        limit_price=_price(order, "lmtPrice"),
-        tif=order.tif or "DAY",
-        account=order.account,
-        open_close=order.openClose,
-        origin=order.origin,
-        order_ref=order.orderRef,
-        outside_rth=order.outsideRth,
-        hidden=order.hidden,
-        unsupported=_unsupported(message),
-    )
+    # Absent is True here, unlike everywhere else.
+    given = {"transmit": "1"}
+    for field, value in [*order.ListFields(), *message.attachedOrders.ListFields()]:
+        if isinstance(value, bool):
+            given[field.name] = "1" if value else "0"
+        elif isinstance(value, float):
+            given[field.name] = repr(value)
+        else:
+            given[field.name] = str(value)
+    for field, value in order.softDollarTier.ListFields():
+        given[f"softDollarTier{field.name[0].upper()}{field.name[1:]}"] = str(value)
+    if message.contract.comboLegs:
+        given["comboLegs"] = "1"
+    if _unknown_fields(order):
+        given["unknownField"] = str(_unknown_fields(order)[0].field_number)
+    return read_order(message.orderId, _contract_query(message.contract), given)
 
 
 def _executions(message: ib.ExecutionRequest) -> Request:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from .model import ContractQuery
+from .model import ContractQuery, OrderTerms
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,7 +362,7 @@ class CancelHistoricalTicks(NumberedRequest):
 
 @dataclass(frozen=True, slots=True)
 class PlaceOrder(Request):
-    """Place an order, or modify the working order of that id.
+    """Place an order, or modify the working order of that id; ``what_if`` only asks what it would do.
 
     ``unsupported`` names what the order uses that the simulator does not play: it is rejected rather than played wrong.
     """
@@ -371,15 +371,9 @@ class PlaceOrder(Request):
     contract: ContractQuery
     action: str
     quantity: Decimal
-    order_type: str
-    limit_price: Decimal | None
-    tif: str
     account: str
-    open_close: str
-    origin: int
-    order_ref: str
-    outside_rth: bool
-    hidden: bool
+    what_if: bool
+    terms: OrderTerms
     unsupported: str = ""
 
 

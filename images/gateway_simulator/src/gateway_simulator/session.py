@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from . import accounts, requests
 from .line import Line
 from .market import SECONDS_PER_DAY
-from .messages import LOWEST_VERSION, NO_REQUEST, TextDialect, dialect_for, handshake
+from .messages import LIVE, LOWEST_VERSION, NO_REQUEST, TextDialect, dialect_for, handshake
 from .model import (
     Bar,
     Charged,
@@ -30,6 +30,8 @@ from .model import (
     OrderRequest,
     Position,
     PositionChanged,
+    Quote,
+    TickKind,
     Valuation,
 )
 from .requests import NumberedRequest, Request
@@ -56,7 +58,7 @@ class Session:
     def __init__(self, simulator: Simulator, line: Line) -> None:
         self.client_id: int | None = None
         self.version = 0
-        self.dialect = TextDialect(0)
+        self.dialect = TextDialect(LOWEST_VERSION, simulator.now)
         self.line = line
         self._simulator = simulator
         self._follows_positions = False
@@ -92,7 +94,7 @@ class Session:
         """Send the present quote of every subscription."""
         frames = []
         for request_id, instrument in self._subscriptions.items():
-            frames += self.dialect.ticks(request_id, self._simulator.quote(instrument))
+            frames += self._ticks(request_id, self._simulator.quote(instrument))
         self._send(*frames)
 
     def tell(self, events: Sequence[Event]) -> None:
@@ -125,7 +127,7 @@ class Session:
             self.line.close(f"the client is too old: versions {lowest} to {highest}, wanted {LOWEST_VERSION}")
             return
         self.version = min(highest, self._simulator.server_version)
-        self.dialect = dialect_for(self.version)
+        self.dialect = dialect_for(self.version, self._simulator.now)
         self._send(handshake(self.version, self._simulator.now()))
         self._log(logging.DEBUG, "handshake", lowest=lowest, highest=highest, version=self.version)
 
@@ -231,7 +233,7 @@ class Session:
             self._fail(request_id, 200, "No security definition has been found for the request")
             return
         self._send(
-            *(self.dialect.contract_details(request_id, instrument) for instrument in found),
+            *(self.dialect.contract_details(request_id, instrument, "LMT,MKT", "", ("", "")) for instrument in found),
             self.dialect.contract_details_end(request_id),
         )
 
@@ -246,9 +248,9 @@ class Session:
         quote = self._simulator.quote(instrument)
         frames = [
             self.dialect.tick_parameters(request_id, instrument),
-            self.dialect.market_data_type(request_id),
-            self.dialect.close_price(request_id, quote),
-            *self.dialect.ticks(request_id, quote),
+            self.dialect.market_data_type(request_id, LIVE),
+            self.dialect.tick_price(request_id, TickKind.CLOSE, quote.close, 0),
+            *self._ticks(request_id, quote),
         ]
         if request.snapshot:
             frames.append(self.dialect.snapshot_end(request_id))
@@ -282,7 +284,9 @@ class Session:
         def send(bars: list[Bar]) -> None:
             stop = int(end.timestamp())
             as_epoch, daily = request.date_format == 2, bar_seconds >= SECONDS_PER_DAY
-            self._send(self.dialect.historical_data(request_id, bars, stop - duration, stop, as_epoch, daily))
+            rows = [(_date(bar.start, as_epoch, daily), bar) for bar in bars]
+            limits = (_date(stop - duration, False, False), _date(stop, False, False))
+            self._send(*self.dialect.historical_data(request_id, rows, *limits))
 
         self._simulator.compute_bars(instrument, end.timestamp(), duration, bar_seconds, send)
 
@@ -298,16 +302,10 @@ class Session:
             exchange=request.contract.exchange,
             action=request.action,
             quantity=request.quantity,
-            order_type=request.order_type,
-            limit_price=request.limit_price,
-            tif=request.tif,
             account=request.account,
-            open_close=request.open_close,
-            origin=request.origin,
-            order_ref=request.order_ref,
-            outside_rth=request.outside_rth,
-            hidden=request.hidden,
-            unsupported=request.unsupported,
+            what_if=request.what_if,
+            unsupported=", ".join(filter(None, [request.unsupported, *_not_yet_played(request)])),
+            **request.terms.terms,
         )
         self._simulator.place(self, order)
 
@@ -392,6 +390,15 @@ class Session:
         instrument = self._instrument(execution)
         return self.dialect.execution_details(request_id, self._account, instrument, execution)
 
+    def _ticks(self, request_id: int, quote: Quote) -> list[bytes]:
+        return [
+            self.dialect.tick_price(request_id, TickKind.BID, quote.bid, quote.bid_size, 1),
+            self.dialect.tick_price(request_id, TickKind.ASK, quote.ask, quote.ask_size, 1),
+            self.dialect.tick_price(request_id, TickKind.LAST, quote.last, quote.last_size),
+            self.dialect.tick_string(request_id, TickKind.LAST_TIME, str(quote.time)),
+            self.dialect.tick_size(request_id, TickKind.VOLUME, quote.volume),
+        ]
+
     def _account_news(self, valuation: Valuation) -> list[bytes]:
         frames = self._account_download(valuation) if self._follows_account else []
         for request_id in self._updates:
@@ -458,6 +465,25 @@ _HANDLERS: dict[type[Request], Callable[[Session, Any], None]] = {
     requests.RequestPositions: Session._request_positions,
     requests.SetServerLogLevel: Session._ignore,
 }
+
+
+def _not_yet_played(request: requests.PlaceOrder) -> list[str]:
+    terms = request.terms
+    played = {
+        "an OCA group": not terms.oca_group,
+        "transmit=False": terms.transmit,
+        "a parent order": not terms.parent_id,
+        "what-if": not request.what_if,
+        "all or none": not terms.all_or_none,
+    }
+    return [name for name, is_played in played.items() if not is_played]
+
+
+def _date(seconds: int, as_epoch: bool, daily: bool) -> str:
+    moment = datetime.fromtimestamp(seconds, UTC)
+    if daily:
+        return f"{moment:%Y%m%d}"
+    return str(seconds) if as_epoch else f"{moment:%Y%m%d %H:%M:%S} UTC"
 
 
 def parse_time(text: str) -> datetime:

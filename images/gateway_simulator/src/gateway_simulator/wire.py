@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import re
 import struct
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 GREETING = b"API\0"
 # Far above any request; a longer frame is a client that speaks another protocol.
@@ -20,6 +20,10 @@ LARGEST_FRAME = 1 << 20
 UNSET_DOUBLE = "1.7976931348623157E308"
 UNSET_INTEGER = 2**31 - 1
 
+LARGEST_EXPONENT = 30
+
+_INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,4})?")
 _VERSION_RANGE = re.compile(r"v(\d{1,6})(?:\.\.(\d{1,6}))?(?: .*)?", re.DOTALL)
 
 Value = str | int | Decimal | None
@@ -92,6 +96,29 @@ def split_fields(body: bytes) -> list[str]:
         raise WireError(f"message {body[:40]!r} is not UTF-8 text") from error
 
 
+def parse_integer(text: str, name: str) -> int:
+    """Return a field's text as a whole number of 32 bits, 0 when it is empty. Raises FieldError that says ``name``."""
+    if not text:
+        return 0
+    if not _INTEGER.fullmatch(text):
+        raise FieldError(f"{name} is {text[:40]!r}, wanted a whole number")
+    number = int(text)
+    if not -(1 << 31) <= number < 1 << 31:
+        raise FieldError(f"{name} is {text[:40]!r}, wanted a number of 32 bits")
+    return number
+
+
+def parse_decimal(text: str, name: str) -> Decimal | None:
+    """Return a field's text as a number; None when it is empty or "unset". Raises FieldError that says ``name``."""
+    if text in ("", UNSET_DOUBLE, "1.7976931348623157e+308"):
+        return None
+    number = Decimal(text) if _NUMBER.fullmatch(text) else None
+    # Beyond this no price or quantity makes sense, and their digits alone would fill the memory.
+    if number is None or (number and abs(number.adjusted()) > LARGEST_EXPONENT):
+        raise FieldError(f"{name} is {text[:40]!r}, wanted a number")
+    return number
+
+
 class Fields:
     """Reads a message's fields one after another; every reader raises FieldError."""
 
@@ -107,28 +134,12 @@ class Fields:
         return self._fields[self._next - 1]
 
     def decimal(self) -> Decimal | None:
-        """Return the next field as a finite number; None when it is empty or the protocol's "unset"."""
-        text = self.text()
-        if text in ("", UNSET_DOUBLE, "1.7976931348623157e+308"):
-            return None
-        try:
-            number = Decimal(text)
-        except InvalidOperation:
-            number = Decimal("NaN")
-        if not number.is_finite():
-            raise self._error(text, "a number")
-        return number
+        """Return the next field as a number; None when it is empty or the protocol's "unset"."""
+        return parse_decimal(self.text(), f"field {self._next - 1}")
 
     def integer(self) -> int:
         """Return the next field as a whole number of 32 bits, 0 when it is empty."""
-        text = self.text()
-        try:
-            number = int(text or 0)
-        except ValueError:
-            raise self._error(text, "a whole number") from None
-        if not -(1 << 31) <= number < 1 << 31:
-            raise self._error(text, "a number of 32 bits")
-        return number
+        return parse_integer(self.text(), f"field {self._next - 1}")
 
     def optional_integer(self) -> int | None:
         """Return the next field as a whole number; None when it is empty or the protocol's "unset"."""
@@ -138,10 +149,11 @@ class Fields:
 
     def count(self) -> int:
         """Return the next field as the number of entries that follow it."""
-        text, number = self._peek(), self.integer()
+        number = self.integer()
         # Every entry has a field at least: a number beyond the message's end is no reason to start reading.
-        if not 0 <= number <= len(self._fields) - self._next:
-            raise self._error(text, f"a count of 0 to {len(self._fields) - self._next}")
+        left = len(self._fields) - self._next
+        if not 0 <= number <= left:
+            raise FieldError(f"field {self._next - 1} is {number}, wanted a count of 0 to {left}")
         return number
 
     def boolean(self) -> bool:
@@ -155,6 +167,3 @@ class Fields:
 
     def _peek(self) -> str:
         return self._fields[self._next] if self._next < len(self._fields) else ""
-
-    def _error(self, text: str, wanted: str) -> FieldError:
-        return FieldError(f"field {self._next - 1} is {text[:40]!r}, wanted {wanted}")
