@@ -171,7 +171,21 @@ def load(environment: Mapping[str, str], config_path: Path) -> tuple[Deployment,
     return deployment, config
 
 
-def _read_environment(environment: Mapping[str, str], problems: list[Problem]) -> Deployment | None:
+def load_deployment(environment: Mapping[str, str]) -> Deployment:
+    """Read the environment alone, for the commands beside the engine; raises `ConfigurationError`.
+
+    An emergency stop must not fail for a missing folder or a broken strategy: no engine.yaml, no folder is looked at.
+    """
+    problems: list[Problem] = []
+    deployment = _read_environment(environment, problems, look=False)
+    if deployment is None:
+        raise ConfigurationError(problems)
+    return deployment
+
+
+def _read_environment(
+    environment: Mapping[str, str], problems: list[Problem], *, look: bool = True
+) -> Deployment | None:
     def take(name: str, wanted: str, accept: Callable[[str], bool], default: str | None = None) -> str:
         value = environment.get(name, default)
         if value is None:
@@ -218,11 +232,13 @@ def _read_environment(environment: Mapping[str, str], problems: list[Problem]) -
             )
         taken.setdefault(value, name)
     ledger = take_path("BALLAST_LEDGER", "the absolute path of the ledger's database", lambda _: True)
-    lease_dir = take_path("BALLAST_LEASE_DIR", "the absolute path of an existing directory", Path.is_dir)
+    lease_dir = take_path(
+        "BALLAST_LEASE_DIR", "the absolute path of an existing directory", lambda path: not look or path.is_dir()
+    )
     socket = take_path(
         "BALLAST_SOCKET",
         f"an absolute path of at most {_SOCKET_PATH_BYTES} bytes in an existing directory",
-        lambda path: path.parent.is_dir() and len(bytes(path)) <= _SOCKET_PATH_BYTES,
+        lambda path: not look or (path.parent.is_dir() and len(bytes(path)) <= _SOCKET_PATH_BYTES),
     )
     if len(problems) > before:
         return None

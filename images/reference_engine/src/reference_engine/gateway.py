@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, NamedTuple, Protocol
+from zoneinfo import ZoneInfo
 
 from ib_async import Contract, Order, OrderStatus, StartupFetchNONE
 
@@ -86,6 +87,28 @@ class Listener(Protocol):
     def on_account(self, values: AccountValues) -> None: ...
 
 
+class QuietListener:
+    """A `Listener` that takes no note of anything: the base of those who need some of it only."""
+
+    def on_state(self, state: SessionState, reason: str) -> None: ...
+
+    def on_session(self) -> None: ...
+
+    def on_tick(self, tick: Tick) -> None: ...
+
+    def on_order(self, report: OrderReport) -> None: ...
+
+    def on_refused(self, order_ref: str, code: int, text: str) -> None: ...
+
+    def on_execution(self, execution: Execution) -> None: ...
+
+    def on_commission(self, execution: Execution) -> None: ...
+
+    def on_position(self, position: Position) -> None: ...
+
+    def on_account(self, values: AccountValues) -> None: ...
+
+
 class LinkError(Exception):
     """The broker did not answer, or there is no session."""
 
@@ -147,6 +170,21 @@ class Holdings(NamedTuple):
 
     orders: tuple[OpenOrder, ...]
     positions: tuple[Position, ...]
+
+
+class Venue(NamedTuple):
+    """Where an instrument trades at the market, and its sessions (start, end) of the coming days; none: not known."""
+
+    exchange: str
+    sessions: tuple[tuple[datetime, datetime], ...]
+
+    def is_open(self, moment: datetime) -> bool:
+        """Whether it trades; a venue whose hours are not known counts as open, for the broker will tell."""
+        return not self.sessions or any(start <= moment < end for start, end in self.sessions)
+
+    def opens_at(self, moment: datetime) -> datetime | None:
+        """Return the start of the next session, None when it is not known."""
+        return min((start for start, _ in self.sessions if start > moment), default=None)
 
 
 @dataclass(frozen=True)
@@ -616,6 +654,54 @@ class IbLink(IbWatch):
         return next((trade for trade in trades if trade.order.orderRef == order_ref), None)
 
 
+class IbEmergency(IbWatch):
+    """A session that ends things: cancels every order there is and closes positions at the market."""
+
+    _READ_ONLY = False
+
+    def cancel_everything(self) -> None:
+        """Ask for the end of every order of the login, whoever's it is. Raises `LinkError`."""
+        self._session_or_fail.client.reqGlobalCancel()
+
+    async def venue(self, position: Position) -> Venue:
+        """Return where and when a position can be closed. Raises `UnknownInstrumentError`, `LinkError`."""
+        instrument = position.instrument
+        asked = Contract(conId=instrument.con_id)
+        found = await self._answer(self._session_or_fail.reqContractDetailsAsync(asked), "contract details")
+        if not found:
+            raise UnknownInstrumentError(f"the broker has no contract {instrument.con_id} ({instrument.symbol})")
+        details = found[0]
+        exchanges = str(details.validExchanges or "").split(",")
+        contract = details.contract
+        if "SMART" in exchanges:
+            contract.exchange = "SMART"
+        self._contracts[instrument.con_id] = contract
+        # Stocks and options trade at the market in regular hours only; futures and currencies whenever they trade.
+        regular = contract.secType in ("STK", "OPT")
+        hours = details.liquidHours if regular else details.tradingHours
+        return Venue(contract.exchange, _trading_sessions(str(hours or ""), str(details.timeZoneId or "")))
+
+    def close(self, order_ref: str, position: Position) -> int:
+        """Send the market order that closes a position whose venue is known; returns its id. Raises `LinkError`."""
+        ib = self._session_or_fail
+        contract = self._contracts.get(position.instrument.con_id)
+        if contract is None:
+            raise LinkError(f"the venue of {position.instrument.symbol} was not asked for in this session")
+        order = Order(
+            action="SELL" if position.quantity > 0 else "BUY",
+            totalQuantity=abs(position.quantity),
+            orderType="MKT",
+            tif="DAY",
+            outsideRth=contract.secType not in ("STK", "OPT"),
+            orderRef=order_ref,
+            account=self._account,
+        )
+        try:
+            return int(ib.placeOrder(contract, order).order.orderId)
+        except ConnectionError as error:
+            raise LinkError(str(error)) from error
+
+
 def _contract(instrument: Instrument) -> Contract:
     return Contract(
         conId=instrument.con_id,
@@ -658,6 +744,24 @@ def _instrument(contract: Any) -> Instrument:
         con_id=int(contract.conId),
         multiplier=_multiplier(contract),
     )
+
+
+def _trading_sessions(hours: str, zone: str) -> tuple[tuple[datetime, datetime], ...]:
+    """Read a broker's hours: ``20261125:0930-20261125:1600;20261126:CLOSED``, in its time zone (IB API)."""
+    try:
+        where = ZoneInfo(zone)
+        return tuple(
+            (_moment(start, where), _moment(end, where))
+            for start, _, end in (part.partition("-") for part in hours.split(";") if part.strip())
+            if end
+        )
+    except (ValueError, KeyError, OSError):
+        log.warning("hours_unknown", hours=hours, zone=zone)
+        return ()
+
+
+def _moment(text: str, zone: ZoneInfo) -> datetime:
+    return datetime.strptime(text.strip(), "%Y%m%d:%H%M").replace(tzinfo=zone)
 
 
 def _multiplier(contract: Any) -> float:

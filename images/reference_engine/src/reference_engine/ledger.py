@@ -95,6 +95,17 @@ class Difference(NamedTuple):
     broker_quantity: float
 
 
+class EmergencyOutcome(NamedTuple):
+    """How an emergency stop ended; what is left is None where it could not be learned."""
+
+    completed: bool
+    orders_cancelled: int
+    positions_closed: int
+    orders_left: int | None
+    positions_left: int | None
+    text: str
+
+
 @dataclass
 class Reconciliation:
     """What a reconciliation found."""
@@ -147,19 +158,27 @@ class Ledger:
     # -- orders
 
     def record_intent(
-        self, order_ref: str, request: OrderRequest, *, strategy: str, client_id: int, broker_order_id: int
+        self,
+        order_ref: str,
+        request: OrderRequest,
+        *,
+        strategy: str,
+        client_id: int,
+        broker_order_id: int,
+        emergency: bool = False,
     ) -> None:
         """Commit the order before it is sent.
 
-        Raises `TradingHaltedError` when the account is halted, `FencedError` when a newer lease has traded it.
+        Raises `TradingHaltedError` when the account is halted, `FencedError` when a newer lease has traded it; neither
+        keeps back an order of an ``emergency`` stop.
         """
         now = iso(utc_now())
         instrument = request.instrument
         with self._transaction() as connection:
-            halt = self._halt(connection)
-            if halt:
-                raise TradingHaltedError(halt)
-            self._check_fence(connection)
+            if not emergency:
+                if halt := self._halt(connection):
+                    raise TradingHaltedError(halt)
+                self._check_fence(connection)
             self._insert(
                 connection,
                 "orders",
@@ -298,6 +317,57 @@ class Ledger:
                 "changed_by = excluded.changed_by, changed_at = excluded.changed_at WHERE state <> 'halted'",
                 (self._account, state, reason, self._source, iso(utc_now())),
             )
+
+    def begin_emergency_stop(self, reason: str, requested_by: str) -> int:
+        """Halt trading of the account and note the stop, in one transaction; returns the stop's number."""
+        with self._transaction() as connection:
+            now = iso(utc_now())
+            number = self._insert(
+                connection,
+                "emergency_stops",
+                {"requested_at": now, "requested_by": requested_by, "reason": reason, "account": self._account},
+            )
+            connection.execute(
+                "INSERT INTO trading_state (account, state, reason, changed_by, changed_at) "
+                "VALUES (?, 'halted', ?, ?, ?) ON CONFLICT (account) DO UPDATE SET state = excluded.state, "
+                "reason = excluded.reason, changed_by = excluded.changed_by, changed_at = excluded.changed_at",
+                (self._account, f"emergency stop {number}: {reason}", requested_by, now),
+            )
+            self._event(connection, "emergency_stop", f"requested by {requested_by}: {reason}", {"stop": number})
+            return number
+
+    def end_emergency_stop(self, number: int, outcome: EmergencyOutcome) -> None:
+        """Note how an emergency stop ended. The halt stays until `resume`."""
+        with self._transaction() as connection:
+            connection.execute(
+                "UPDATE emergency_stops SET status = ?, orders_cancelled = ?, positions_closed = ?, orders_left = ?, "
+                "positions_left = ?, outcome = ?, finished_at = ? WHERE id = ?",
+                (
+                    "completed" if outcome.completed else "failed",
+                    outcome.orders_cancelled,
+                    outcome.positions_closed,
+                    outcome.orders_left,
+                    outcome.positions_left,
+                    outcome.text,
+                    iso(utc_now()),
+                    number,
+                ),
+            )
+            self._event(connection, "emergency_stop_ended", outcome.text, {"stop": number, **outcome._asdict()})
+
+    def resume(self, reason: str, requested_by: str) -> str | None:
+        """Lift the halt of the account and return why it was halted, None when it was not."""
+        with self._transaction() as connection:
+            halt = self._halt(connection)
+            if halt:
+                connection.execute(
+                    "UPDATE trading_state SET state = 'stopped', reason = ?, changed_by = ?, changed_at = ? "
+                    "WHERE account = ?",
+                    (f"halt lifted: {reason}", requested_by, iso(utc_now()), self._account),
+                )
+                message = f"{requested_by} lifted the halt ({reason}): {halt}"
+                self._event(connection, "trading_resumed", message, {"requested_by": requested_by, "reason": reason})
+            return halt
 
     def take_over(self, raise_token: Callable[[int], int]) -> None:
         """Fence out every engine before this one: ``raise_token`` is given the newest token seen, returns a higher one.
