@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from reference_engine import app
+from reference_engine.engine import Engine
 from reference_engine.ledger import Ledger
 from reference_engine.strategies import WANTED
 from tests.engine.support import ACCOUNT, ROOT, Place
@@ -331,7 +332,7 @@ def test_ledger_is_closed_before_the_lease_is_given_back(place: Place, monkeypat
 
     really_close = Ledger.close
     monkeypatch.setattr(Ledger, "close", close)
-    monkeypatch.setattr(app, "_run", run)
+    monkeypatch.setattr(Engine, "run", run)
     assert app.main(place.environment) == 0
     assert holders == [True]
 

@@ -20,4 +20,4 @@ if __name__ == "__main__":
     signal.signal(signal.SIGTERM, _leave)
     from .app import main
 
-    sys.exit(main(os.environ))
+    sys.exit(main(os.environ, sys.argv[1:]))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 from datetime import UTC, datetime
+from typing import TextIO
 
 from .model import iso
 
@@ -33,9 +34,9 @@ def _quoted(value: object) -> str:
     return '"' + text.replace('"', "'") + '"' if not text or any(c in text for c in ' "=') else text
 
 
-def configure(level: str) -> None:
-    """Send everything of the level and above to stdout."""
-    handler = logging.StreamHandler(sys.stdout)
+def configure(level: str, stream: TextIO = sys.stdout) -> None:
+    """Send everything of the level and above to the stream."""
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(_LineFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # The link logs what matters of the library's doings in its own words; at debug the library speaks too.

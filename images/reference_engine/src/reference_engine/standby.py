@@ -18,26 +18,27 @@ from typing import Any, Final
 
 from . import ledger, log
 from .config import Deployment, EngineConfig
-from .gateway import USABLE_STATES, BrokerWatch, LinkError, SessionState, UnknownInstrumentError
+from .containment import Containment
+from .gateway import USABLE_STATES, BrokerWatch, LinkError, QuietListener, SessionState, UnknownInstrumentError
 from .metrics import Metrics
-from .model import AccountValues, Execution, Instrument, OpenOrder, OrderReport, Position, Tick, iso, utc_now
+from .model import AccountValues, Instrument, OpenOrder, Position, Tick, iso, utc_now
 
 # The positions are told as they change; the orders of other clients are not.
 _LOOK_EVERY_SECONDS: Final = 5.0
 _RETRY_SECONDS: Final = 1.0
 
 
-class Standby:
-    """The life of an engine without the lease. `run` is its life; the rest is what the slot asks and the link tells."""
+class Standby(QuietListener):
+    """The life of an engine without the lease. What it has to say is asked by the slot and told by the session."""
 
     role: Final = "standby"
 
     def __init__(self, deployment: Deployment, config: EngineConfig, watch: BrokerWatch, metrics: Metrics) -> None:
-        """Raises `LedgerSchemaError` when the ledger could not be traded with."""
         self._deployment = deployment
         self._config = config
         self._watch = watch
         self._metrics = metrics
+        self._strategy = Containment(config.strategy, config.containment, self._strategy_failed)
         self._instruments = tuple(config.strategy.instruments())
         self._orders: tuple[OpenOrder, ...] = ()
         self._positions: dict[int, Position] = {}
@@ -48,14 +49,27 @@ class Standby:
         self._data_error: str | None = None
         self._strategy_error: str | None = None
         self._wake = asyncio.Event()
-        ledger.look(deployment)
+        self._life: asyncio.Task[None] | None = None
 
     @property
     def sessions(self) -> int:
         return self._watch.sessions
 
-    async def run(self) -> None:
-        """Watch until cancelled."""
+    def begin(self) -> asyncio.Task[None]:
+        """Watch; the task ends by itself only when something broke."""
+        self._life = asyncio.create_task(self._run())
+        return self._life
+
+    async def end(self) -> int:
+        """Close the session; returns the exit code. Raises what it broke by, if it did."""
+        assert self._life is not None  # noqa: S101 it has begun
+        if self._life.done():
+            self._life.result()
+        self._life.cancel()
+        await asyncio.gather(self._life, return_exceptions=True)
+        return 0
+
+    async def _run(self) -> None:
         log.info("role", role=self.role, slot=self._deployment.slot, release=self._deployment.release)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._watch.run(self))
@@ -108,25 +122,12 @@ class Standby:
         self._metrics.ticks += 1
         if self._looked_at is None:
             return
-        try:
-            # What it would order now is no concern of a standby's.
-            for _ in self._config.strategy.on_tick(tick, self):
-                pass
-        except Exception as error:  # noqa: BLE001 a user's strategy may raise anything
-            text = f"{type(error).__name__}: {error}"
-            if self._strategy_error is None:
-                log.error("strategy_failed", traceback=True, reason=text)
-            self._strategy_error = text
-        else:
-            self._strategy_error = None
+        # What it would order now is no concern of a standby's.
+        self._strategy.on_tick(tick, self)
 
-    def on_order(self, report: OrderReport) -> None: ...
-
-    def on_refused(self, order_ref: str, code: int, text: str) -> None: ...
-
-    def on_execution(self, execution: Execution) -> None: ...
-
-    def on_commission(self, execution: Execution) -> None: ...
+    def _strategy_failed(self, reason: str, too_many: bool) -> None:
+        if too_many:
+            self._strategy_error = reason
 
     def on_position(self, position: Position) -> None:
         self._positions[position.instrument.con_id] = position
