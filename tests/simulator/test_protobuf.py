@@ -41,7 +41,6 @@ def order(**terms: object) -> ib.PlaceOrderRequest:
 # --- the two dialects ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.xfail(strict=True, reason="the newest replies are still written as text alone")
 def test_every_reply_of_the_text_dialect_has_a_protobuf_edition() -> None:
     replies = {name for name, member in vars(TextDialect).items() if callable(member) and not name.startswith("_")}
     assert replies - {"decode", "decode_fields", "encode"} - vars(ProtobufDialect).keys() == set()
@@ -112,6 +111,19 @@ def test_an_order_names_what_is_not_played(terms: dict[str, object], unsupported
     placed = dialect_for(225).decode(body_of(3, order(**terms)))
     assert isinstance(placed, requests.PlaceOrder)
     assert placed.unsupported == unsupported
+
+
+@pytest.mark.parametrize(("terms", "transmit"), [({}, True), ({"transmit": False}, False)])
+def test_an_order_is_transmitted_only_when_it_says_so(terms: dict[str, object], transmit: bool) -> None:
+    request = order(**terms)
+    placed = dialect_for(225).decode(body_of(3, request))
+    assert isinstance(placed, requests.PlaceOrder)
+    assert placed.terms.transmit is transmit
+    # This is how clients write False.
+    request.order.ClearField("transmit")
+    placed = dialect_for(225).decode(body_of(3, request))
+    assert isinstance(placed, requests.PlaceOrder)
+    assert not placed.terms.transmit
 
 
 def test_an_order_of_a_protocol_to_come_is_not_played_without_its_new_terms() -> None:

@@ -18,16 +18,32 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from . import ib_pb2 as ib
 from . import requests
 from .messages import NO_REQUEST, TextDialect
-from .model import Bar, ContractQuery, Execution, Instrument, MarginChange, Order, Position, PositionValue
+from .model import (
+    Bar,
+    ContractQuery,
+    Execution,
+    Instrument,
+    MarginChange,
+    OptionParameters,
+    Order,
+    Pnl,
+    Position,
+    PositionValue,
+    Quote,
+)
 from .requests import Request
 from .terms import order_fields, read_order
 from .wire import UNSET_DOUBLE, UNSET_INTEGER, FieldError, Value, encode_field
+
+# Values that a message goes without.
+_UNSET = frozenset({"", "None", UNSET_DOUBLE})
 
 # What is added to the number of a message whose body is protobuf.
 OFFSET = 200
@@ -40,6 +56,7 @@ CONTRACTS = 205
 MARKET_DATA = 206
 ACCOUNTS = 207
 HISTORY = 208
+NEWS = 209
 PNL = 210
 COMMISSIONS = 211
 REFERENCE_DATA = 212
@@ -113,6 +130,41 @@ class ProtobufDialect(TextDialect):
         """The server's time in seconds since the epoch."""
         return _frame(49, ib.CurrentTime(currentTime=seconds))
 
+    @_since(SESSION)
+    def current_time_in_milliseconds(self, milliseconds: int) -> bytes:
+        """The server's time in milliseconds since the epoch."""
+        return _frame(109, ib.CurrentTimeInMillis(currentTimeInMillis=milliseconds))
+
+    @_since(REFERENCE_DATA)
+    def family_codes(self, accounts: Sequence[str]) -> bytes:
+        """The accounts' family codes: none has one."""
+        return _frame(78, ib.FamilyCodes(familyCodes=[ib.FamilyCode(accountId=account) for account in accounts]))
+
+    @_since(REFERENCE_DATA)
+    def user_info(self, request_id: int) -> bytes:
+        """The user's white branding: none."""
+        return _frame(107, ib.UserInfo(reqId=request_id))
+
+    @_since(REFERENCE_DATA)
+    def soft_dollar_tiers(self, request_id: int) -> bytes:
+        """The soft dollar tiers: none."""
+        return _frame(77, ib.SoftDollarTiers(reqId=request_id))
+
+    @_since(NEWS)
+    def news_providers(self) -> bytes:
+        """The news providers: none."""
+        return _frame(85, ib.NewsProviders())
+
+    @_since(SESSION)
+    def market_depth_exchanges(self) -> bytes:
+        """The exchanges that offer market depth: none."""
+        return _frame(80, ib.MarketDepthExchanges())
+
+    @_since(SESSION)
+    def display_groups(self, request_id: int) -> bytes:
+        """The display groups of the terminal: none."""
+        return _frame(67, ib.DisplayGroupList(reqId=request_id))
+
     # --- account -----------------------------------------------------------------------------------------------------
 
     @_since(ACCOUNTS)
@@ -132,6 +184,25 @@ class ProtobufDialect(TextDialect):
     def position_end(self) -> bytes:
         """The end of the list of positions."""
         return _frame(62, ib.PositionEnd())
+
+    @_since(ACCOUNTS)
+    def position_multi(self, request_id: int, account: str, instrument: Instrument, held: Position) -> bytes:
+        """One position, by request."""
+        return _frame(
+            71,
+            ib.PositionMulti(
+                reqId=request_id,
+                account=account,
+                contract=_contract(instrument, instrument.primary_exchange),
+                position=_decimal(held.quantity),
+                avgCost=float(held.average_cost),
+            ),
+        )
+
+    @_since(ACCOUNTS)
+    def position_multi_end(self, request_id: int) -> bytes:
+        """The end of the positions of a request."""
+        return _frame(72, ib.PositionMultiEnd(reqId=request_id))
 
     @_since(ACCOUNTS)
     def account_value(self, key: str, value: str, currency: str, account: str) -> bytes:
@@ -191,7 +262,36 @@ class ProtobufDialect(TextDialect):
         """The end of the account's summary."""
         return _frame(64, ib.AccountSummaryEnd(reqId=request_id))
 
-    # --- instruments and prices --------------------------------------------------------------------------------------
+    @_since(PNL)
+    def pnl(self, request_id: int, pnl: Pnl) -> bytes:
+        """The account's profit and loss."""
+        return _frame(
+            94,
+            ib.PnL(
+                reqId=request_id,
+                dailyPnL=float(pnl.daily),
+                unrealizedPnL=float(pnl.unrealized),
+                realizedPnL=float(pnl.realized),
+            ),
+        )
+
+    @_since(PNL)
+    def pnl_single(self, request_id: int, value: PositionValue) -> bytes:
+        """One position's profit and loss."""
+        pnl = value.pnl
+        return _frame(
+            95,
+            ib.PnLSingle(
+                reqId=request_id,
+                position=_decimal(value.position.quantity),
+                dailyPnL=float(pnl.daily),
+                unrealizedPnL=float(pnl.unrealized),
+                realizedPnL=float(pnl.realized),
+                value=float(value.market_value),
+            ),
+        )
+
+    # --- instruments -------------------------------------------------------------------------------------------------
 
     @_since(CONTRACTS)
     def contract_details(
@@ -232,6 +332,63 @@ class ProtobufDialect(TextDialect):
         """The end of the instruments that fit a request."""
         return _frame(52, ib.ContractDataEnd(reqId=request_id))
 
+    @_since(REFERENCE_DATA)
+    def symbol_samples(self, request_id: int, found: Sequence[tuple[Instrument, Sequence[str]]]) -> bytes:
+        """Instruments whose symbol or name fits, each with the types of its derivatives."""
+        rows = [
+            ib.ContractDescription(
+                contract=ib.Contract(
+                    conId=instrument.con_id,
+                    symbol=instrument.symbol,
+                    secType=instrument.sec_type,
+                    primaryExch=instrument.primary_exchange,
+                    currency=instrument.currency,
+                    description=instrument.long_name,
+                ),
+                derivativeSecTypes=derivatives,
+            )
+            for instrument, derivatives in found
+        ]
+        return _frame(79, ib.SymbolSamples(reqId=request_id, contractDescriptions=rows))
+
+    @_since(REFERENCE_DATA)
+    def option_parameters(self, request_id: int, chain: OptionParameters) -> bytes:
+        """The expirations and strikes of an underlying's options at one exchange."""
+        return _frame(
+            75,
+            ib.SecDefOptParameter(
+                reqId=request_id,
+                exchange=chain.exchange,
+                underlyingConId=chain.under_con_id,
+                tradingClass=chain.trading_class,
+                multiplier=chain.multiplier,
+                expirations=chain.expirations,
+                strikes=map(float, chain.strikes),
+            ),
+        )
+
+    @_since(REFERENCE_DATA)
+    def option_parameters_end(self, request_id: int) -> bytes:
+        """The end of the option parameters of a request."""
+        return _frame(76, ib.SecDefOptParameterEnd(reqId=request_id))
+
+    @_since(REFERENCE_DATA)
+    def market_rule(self, rule_id: int, increments: Sequence[tuple[Decimal, Decimal]]) -> bytes:
+        """A rule's price increments: from which price on, and how large."""
+        rows = [ib.PriceIncrement(lowEdge=float(edge), increment=float(step)) for edge, step in increments]
+        return _frame(93, ib.MarketRule(marketRuleId=rule_id, priceIncrements=rows))
+
+    @_since(REFERENCE_DATA)
+    def smart_components(self, request_id: int, exchanges: Sequence[str]) -> bytes:
+        """The exchanges behind the letters of a best-bid-and-offer exchange."""
+        rows = [
+            ib.SmartComponent(bitNumber=number, exchange=exchange, exchangeLetter=chr(ord("A") + number))
+            for number, exchange in enumerate(exchanges)
+        ]
+        return _frame(82, ib.SmartComponents(reqId=request_id, smartComponents=rows))
+
+    # --- prices ------------------------------------------------------------------------------------------------------
+
     @_since(MARKET_DATA)
     def market_data_type(self, request_id: int, kind: int) -> bytes:
         """Which data a subscription sends: 1 live, 3 delayed."""
@@ -264,30 +421,87 @@ class ProtobufDialect(TextDialect):
         return _frame(46, ib.TickString(reqId=request_id, tickType=kind, value=text))
 
     @_since(MARKET_DATA)
+    def tick_generic(self, request_id: int, kind: int, value: Decimal) -> bytes:
+        """One number of a tick."""
+        return _frame(45, ib.TickGeneric(reqId=request_id, tickType=kind, value=float(value)))
+
+    @_since(MARKET_DATA)
     def snapshot_end(self, request_id: int) -> bytes:
         """The end of a snapshot."""
         return _frame(57, ib.TickSnapshotEnd(reqId=request_id))
 
     @_since(HISTORY)
-    def historical_data(self, request_id: int, bars: Sequence[tuple[str, Bar]], start: str, end: str) -> list[bytes]:
-        """A request's bars, each with its date as the client wants it, and their end."""
-        rows = [
-            ib.HistoricalDataBar(
-                date=date,
+    def tick_by_tick_last(self, request_id: int, kind: int, quote: Quote, exchange: str) -> bytes:
+        """One trade; ``kind`` is 1 for Last and 2 for AllLast."""
+        tick = _trade(quote, exchange)
+        return _frame(99, ib.TickByTickData(reqId=request_id, tickType=kind, historicalTickLast=tick))
+
+    @_since(HISTORY)
+    def tick_by_tick_bid_ask(self, request_id: int, quote: Quote) -> bytes:
+        """One change of bid or ask."""
+        tick = _bid_ask(quote)
+        return _frame(99, ib.TickByTickData(reqId=request_id, tickType=3, historicalTickBidAsk=tick))
+
+    @_since(HISTORY)
+    def tick_by_tick_midpoint(self, request_id: int, quote: Quote) -> bytes:
+        """One change of the midpoint."""
+        tick = _midpoint(quote)
+        return _frame(99, ib.TickByTickData(reqId=request_id, tickType=4, historicalTickMidPoint=tick))
+
+    @_since(HISTORY)
+    def historical_ticks_last(self, request_id: int, ticks: Sequence[Quote], exchange: str) -> bytes:
+        """Past trades, oldest first."""
+        rows = [_trade(quote, exchange) for quote in ticks]
+        return _frame(98, ib.HistoricalTicksLast(reqId=request_id, historicalTicksLast=rows, isDone=True))
+
+    @_since(HISTORY)
+    def historical_ticks_bid_ask(self, request_id: int, ticks: Sequence[Quote]) -> bytes:
+        """Past bids and asks, oldest first."""
+        rows = [_bid_ask(quote) for quote in ticks]
+        return _frame(97, ib.HistoricalTicksBidAsk(reqId=request_id, historicalTicksBidAsk=rows, isDone=True))
+
+    @_since(HISTORY)
+    def historical_ticks_midpoint(self, request_id: int, ticks: Sequence[Quote]) -> bytes:
+        """Past midpoints, oldest first."""
+        rows = [_midpoint(quote) for quote in ticks]
+        return _frame(96, ib.HistoricalTicks(reqId=request_id, historicalTicks=rows, isDone=True))
+
+    @_since(HISTORY)
+    def real_time_bar(self, request_id: int, bar: Bar) -> bytes:
+        """One bar of five seconds."""
+        return _frame(
+            50,
+            ib.RealTimeBarTick(
+                reqId=request_id,
+                time=bar.start,
                 open=float(bar.open),
                 high=float(bar.high),
                 low=float(bar.low),
                 close=float(bar.close),
                 volume=_decimal(bar.volume),
                 WAP=_decimal(bar.average),
-                barCount=bar.count,
-            )
-            for date, bar in bars
-        ]
+                count=bar.count,
+            ),
+        )
+
+    @_since(HISTORY)
+    def historical_data(self, request_id: int, bars: Sequence[tuple[str, Bar]], start: str, end: str) -> list[bytes]:
+        """A request's bars, each with its date as the client wants it, and their end."""
+        rows = [_bar(date, bar) for date, bar in bars]
         return [
             _frame(17, ib.HistoricalData(reqId=request_id, historicalDataBars=rows)),
             _frame(108, ib.HistoricalDataEnd(reqId=request_id, startDateStr=start, endDateStr=end)),
         ]
+
+    @_since(HISTORY)
+    def historical_data_update(self, request_id: int, date: str, bar: Bar) -> bytes:
+        """The present state of the last bar, or a new one."""
+        return _frame(90, ib.HistoricalDataUpdate(reqId=request_id, historicalDataBar=_bar(date, bar)))
+
+    @_since(HISTORY)
+    def head_timestamp(self, request_id: int, moment: str) -> bytes:
+        """The moment at which an instrument's history begins."""
+        return _frame(88, ib.HeadTimestamp(reqId=request_id, headTimestamp=moment))
 
     # --- orders ------------------------------------------------------------------------------------------------------
 
@@ -322,7 +536,7 @@ class ProtobufDialect(TextDialect):
             ib.OpenOrder(
                 orderId=order.visible_id,
                 contract=_contract(instrument, order.exchange),
-                order=_filled(ib.Order(), values),
+                order=_order(values),
                 orderState=_filled(ib.OrderState(), values),
             ),
         )
@@ -331,6 +545,27 @@ class ProtobufDialect(TextDialect):
     def open_order_end(self) -> bytes:
         """The end of the list of open orders."""
         return _frame(53, ib.OpenOrdersEnd())
+
+    @_since(ORDER_LISTS)
+    def order_bound(self, order: Order) -> bytes:
+        """The order id that an order made by hand has from now on."""
+        return _frame(100, ib.OrderBound(permId=order.perm_id, clientId=order.client_id, orderId=order.order_id))
+
+    @_since(ORDER_LISTS)
+    def completed_order(self, account: str, instrument: Instrument, order: Order) -> bytes:
+        """The terms of an order that is done, and how it ended; as in text, it goes by its perm id alone."""
+        values = order_fields(order, account)
+        terms = _order(values)
+        terms.ClearField("orderId")
+        terms.ClearField("clientId")
+        return _frame(
+            101,
+            ib.CompletedOrder(
+                contract=_contract(instrument, order.exchange),
+                order=terms,
+                orderState=_filled(ib.OrderState(), values),
+            ),
+        )
 
     @_since(ORDER_LISTS)
     def completed_orders_end(self) -> bytes:
@@ -395,10 +630,6 @@ def _decimal(number: Decimal | int) -> str:
     return format(number, "f") if isinstance(number, Decimal) else str(number)
 
 
-def _double(number: Decimal | None) -> float | None:
-    return None if number is None else float(number)
-
-
 def _contract(instrument: Instrument, exchange: str) -> ib.Contract:
     return ib.Contract(
         conId=instrument.con_id,
@@ -415,20 +646,73 @@ def _contract(instrument: Instrument, exchange: str) -> ib.Contract:
     )
 
 
+def _bar(date: str, bar: Bar) -> ib.HistoricalDataBar:
+    return ib.HistoricalDataBar(
+        date=date,
+        open=float(bar.open),
+        high=float(bar.high),
+        low=float(bar.low),
+        close=float(bar.close),
+        volume=_decimal(bar.volume),
+        WAP=_decimal(bar.average),
+        barCount=bar.count,
+    )
+
+
+def _trade(quote: Quote, exchange: str) -> ib.HistoricalTickLast:
+    return ib.HistoricalTickLast(
+        time=quote.time,
+        tickAttribLast=ib.TickAttribLast(),
+        price=float(quote.last),
+        size=_decimal(quote.last_size),
+        exchange=exchange,
+    )
+
+
+def _bid_ask(quote: Quote) -> ib.HistoricalTickBidAsk:
+    return ib.HistoricalTickBidAsk(
+        time=quote.time,
+        tickAttribBidAsk=ib.TickAttribBidAsk(),
+        priceBid=float(quote.bid),
+        priceAsk=float(quote.ask),
+        sizeBid=_decimal(quote.bid_size),
+        sizeAsk=_decimal(quote.ask_size),
+    )
+
+
+def _midpoint(quote: Quote) -> ib.HistoricalTick:
+    return ib.HistoricalTick(time=quote.time, price=float((quote.bid + quote.ask) / 2), size="0")
+
+
+def _order(values: Mapping[str, Value]) -> ib.Order:
+    order = _filled(ib.Order(), values)
+    for field in _converters(ib.SoftDollarTier.DESCRIPTOR):
+        text = values[f"softDollarTier{field[0].upper()}{field[1:]}"]
+        if text:
+            setattr(order.softDollarTier, field, text)
+    return order
+
+
+@functools.cache
+def _converters(message: Descriptor) -> dict[str, Callable[[Value], object]]:
+    """Return of each plain field of a message, by its name, what makes its value of a value of ours."""
+    by_type: dict[int, Callable[[Any], object]] = {
+        FieldDescriptor.CPPTYPE_DOUBLE: float,
+        FieldDescriptor.CPPTYPE_STRING: encode_field,
+        FieldDescriptor.CPPTYPE_INT32: int,
+        FieldDescriptor.CPPTYPE_INT64: int,
+        # A flag that was given back is a text.
+        FieldDescriptor.CPPTYPE_BOOL: lambda value: value not in (0, "0", "False"),
+    }
+    return {field.name: by_type[field.cpp_type] for field in message.fields if field.cpp_type in by_type}
+
+
 def _filled(message: _Message, values: Mapping[str, Value]) -> _Message:
-    """Return ``message`` with those of ``values`` that it has a field for and that are set."""
-    for field in message.DESCRIPTOR.fields:
-        value = values.get(field.name)
-        if value is None or value == "" or value == UNSET_DOUBLE:
-            continue
-        if field.cpp_type == field.CPPTYPE_DOUBLE:
-            setattr(message, field.name, float(value))
-        elif field.cpp_type == field.CPPTYPE_BOOL:
-            setattr(message, field.name, value not in (0, "0", "False"))
-        elif field.cpp_type == field.CPPTYPE_STRING:
-            setattr(message, field.name, encode_field(value))
-        elif field.cpp_type != field.CPPTYPE_MESSAGE:
-            setattr(message, field.name, int(value))
+    """Return ``message`` with those of ``values`` that it has a field for and that are set; absent is False."""
+    converters = _converters(message.DESCRIPTOR)
+    for name, value in values.items():
+        if name in converters and value is not None and value is not False and value not in _UNSET:
+            setattr(message, name, converters[name](value))
     return message
 
 
@@ -500,8 +784,7 @@ def _contract_query(contract: ib.Contract) -> ContractQuery:
 
 def _place_order(message: ib.PlaceOrderRequest) -> Request:
     order = message.order
-    # Absent is True here, unlike everywhere else.
-    given = {"transmit": "1"}
+    given: dict[str, str] = {}
     for field, value in [*order.ListFields(), *message.attachedOrders.ListFields()]:
         if isinstance(value, bool):
             given[field.name] = "1" if value else "0"
