@@ -22,6 +22,7 @@ from datetime import datetime
 from types import FrameType
 
 from . import commands, ib_api
+from .journal import Act, Journal, Operator, operator
 from .readiness import gateway_session, probe_service
 from .releases import LINKS, Release, ReleaseError, ReleaseStore
 from .stack import SLOTS, Stack, StackError
@@ -118,11 +119,17 @@ def _in_good_order() -> Iterator[None]:
 
 
 class Activator:
-    """Switches one stack between its releases. ``say`` receives one line per step, for progress."""
+    """Switches one stack between its releases, and notes it in the stack's journal.
 
-    def __init__(self, stack: Stack, say: Callable[[str], None] = lambda _text: None) -> None:
+    ``say`` receives one line per step, for progress; ``by`` is who wants it.
+    """
+
+    def __init__(
+        self, stack: Stack, say: Callable[[str], None] = lambda _text: None, by: Operator | None = None
+    ) -> None:
         self.stack = stack
         self.store = ReleaseStore(stack)
+        self._by = by
         self._say = say
         self._steps: list[str] = []
 
@@ -179,9 +186,12 @@ class Activator:
         self.store.verify(target)
         if self.is_running(target):
             return Activation(False, target.id, self.store.link("previous"), self.active_slot())
-        with deploy_lock(self.stack), _in_good_order():
+        with deploy_lock(self.stack), _in_good_order(), self._journaled("activate", target.id) as act:
             self._need_images(target)
-            return self._switch(target)
+            done = self._switch(target)
+            gap = "" if done.gap_seconds is None else f", no engine traded for {done.gap_seconds:.1f} s"
+            act.text = f"runs in slot {done.slot}{gap}"
+            return done
 
     def _switch(self, target: Release) -> Activation:
         before = self._before(target)
@@ -293,7 +303,7 @@ class Activator:
         The ledger, backups and secrets are not touched. Raises ActivationError when a service cannot be stopped.
         """
         units = [self.stack.gateway_unit, *(self.stack.engine_unit(slot) for slot in SLOTS)]
-        with deploy_lock(self.stack):
+        with deploy_lock(self.stack), self._journaled("remove"):
             try:
                 for slot in SLOTS:
                     self._stop_engine(slot)
@@ -471,6 +481,14 @@ class Activator:
         except commands.CommandError as error:
             # The reason for which the log is wanted matters more.
             return [str(error)]
+
+    @contextmanager
+    def _journaled(self, act: str, release: str | None = None) -> Iterator[Act]:
+        running = self.store.link("current")
+        text = f"instead of {running}" if running and running != release else ""
+        by = self._by or operator()
+        with Journal(self.stack).act(act, by, complain=self._note, text=text, release=release) as under_way:
+            yield under_way
 
     def _note(self, text: str) -> None:
         self._steps.append(text)

@@ -15,6 +15,7 @@ from contextlib import suppress
 
 from .activation import ActivationError, Activator
 from .commands import CommandError
+from .journal import Journal, JournalError, describe, operator
 from .releases import ReleaseError
 from .stack import StackError, load_stack, stack_names
 
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except StackError as error:
         _complain(f"ballast: {error}")
         return EXIT_CONFIGURATION
-    except (ActivationError, CommandError, ReleaseError, OSError) as error:
+    except (ActivationError, CommandError, JournalError, ReleaseError, OSError) as error:
         _complain(f"ballast: {error}")
         return EXIT_FAILED
     except KeyboardInterrupt:
@@ -84,6 +85,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     backup.set_defaults(verb=_backup)
 
+    journal = verbs.add_parser("journal", help="what was done to a stack, by whom and how it ended")
+    journal.add_argument("stack")
+    journal.add_argument("verify", nargs="?", choices=["verify"], help="check that no line was changed or removed")
+    journal.add_argument("--lines", type=_count, default=20, help="how many of the newest entries; 0 for all (20)")
+    journal.add_argument("--json", action="store_true", help="print the entries as they are")
+    journal.add_argument("--head", help="with verify: a hash that was the journal's head before")
+    journal.set_defaults(verb=_journal)
+
     run = verbs.add_parser("run", help="be the process of a unit (used by systemd)")
     run.add_argument("instance", help="<stack> for the gateway, <stack>-<slot> for an engine")
     run.add_argument("service", choices=["gateway", "engine"])
@@ -95,6 +104,12 @@ def _days(text: str) -> int:
     # Less would remove what was just taken to keep it; more is no date.
     if not text.isdecimal() or not 1 <= int(text) <= MAX_KEEP_DAYS:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {MAX_KEEP_DAYS}")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 0 or more")
     return int(text)
 
 
@@ -146,13 +161,32 @@ def _backup(options: argparse.Namespace) -> int:
 
     stack = load_stack(options.stack)
     try:
-        taken = snapshot(
-            stack.ledger, stack.backups, name="ledger", stack=stack.name, keep_days=options.keep_days, compress=True
-        )
+        with Journal(stack).act("backup", operator(), complain=_complain) as act:
+            taken = snapshot(
+                stack.ledger, stack.backups, name="ledger", stack=stack.name, keep_days=options.keep_days, compress=True
+            )
+            act.text = f"{taken.path}: {taken.size_bytes} bytes, verified"
     except SnapshotError as error:
         _complain(f"ballast: {error}")
         return EXIT_FAILED
-    _say(f"{taken.path}: {taken.size_bytes} bytes, verified")
+    _say(act.text)
+    return 0
+
+
+def _journal(options: argparse.Namespace) -> int:
+    journal = Journal(load_stack(options.stack))
+    if options.verify:
+        found = journal.verify(options.head)
+        for note in found.notes:
+            _say(f"note: {note}")
+        for problem in found.problems:
+            _complain(f"ballast: {journal.path}: {problem}")
+        if found.problems:
+            return EXIT_FAILED
+        _say(f"{journal.path}: {found.lines} lines, the chain is whole, head {found.head or 'none yet'}")
+        return 0
+    for entry in journal.entries()[-options.lines :]:
+        _say(json.dumps(entry, ensure_ascii=False) if options.json else describe(entry))
     return 0
 
 

@@ -65,6 +65,10 @@ class Stack:
     def backups(self) -> Path:
         return self.root / "var/backups/ballast" / self.name
 
+    @property
+    def journal(self) -> Path:
+        return self.root / "var/log/ballast" / self.name / "journal.jsonl"
+
     def socket(self, slot: str) -> Path:
         return self.run / f"{slot}.sock"
 

@@ -61,7 +61,7 @@ options:
     type: bool
     default: false
   payload:
-    description: The rendered trees. Set by the action plugin, never by hand.
+    description: Who acts, and the rendered trees. Set by the action plugin, never by hand.
     type: str
 attributes:
   check_mode:
@@ -136,6 +136,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.ballast.trading.plugins.module_utils.activation import ActivationError, Activator
 from ansible_collections.ballast.trading.plugins.module_utils.commands import CommandError
+from ansible_collections.ballast.trading.plugins.module_utils.journal import operator
 from ansible_collections.ballast.trading.plugins.module_utils.releases import (
     Release,
     ReleaseError,
@@ -146,7 +147,7 @@ from ansible_collections.ballast.trading.plugins.module_utils.stack import Stack
 
 
 def unpack(payload: str) -> dict[str, Any]:
-    """The action plugin's payload: ``files`` maps paths in the release to text, ``origin`` says who and from where."""
+    """The action plugin's payload: ``origin`` says who acts, ``files``, if any, maps paths in the release to text."""
     document: dict[str, Any] = json.loads(zlib.decompress(base64.b64decode(payload)))
     return document
 
@@ -179,9 +180,8 @@ def load_or_predict(module: AnsibleModule) -> Stack:
         raise
 
 
-def stage(module: AnsibleModule, store: ReleaseStore) -> tuple[Release | None, dict[str, Any]]:
+def stage(module: AnsibleModule, store: ReleaseStore, payload: dict[str, Any]) -> tuple[Release | None, dict[str, Any]]:
     """The staged release, or None when check mode can only predict it, and the result so far."""
-    payload = unpack(module.params["payload"])
     files = {path: text.encode() for path, text in payload["files"].items()}
     known = store.find_content(content_hash(files))
     diff = differences(contents(store.linked("current")), payload["files"])
@@ -195,15 +195,16 @@ def stage(module: AnsibleModule, store: ReleaseStore) -> tuple[Release | None, d
 
 def run(module: AnsibleModule) -> dict[str, Any]:
     stack = load_or_predict(module)
-    activator = Activator(stack)
+    payload = unpack(module.params["payload"]) if module.params["payload"] else {}
+    activator = Activator(stack, by=operator(payload.get("origin")))
     state = module.params["state"]
     if state == "absent":
         if not activator.exists():
             return {"changed": False, "steps": []}
         return {"changed": True, "steps": [] if module.check_mode else activator.remove()}
 
-    if module.params["payload"]:
-        release, result = stage(module, activator.store)
+    if "files" in payload:
+        release, result = stage(module, activator.store, payload)
     else:
         release = activator.resolve(module.params["release"])
         result = {

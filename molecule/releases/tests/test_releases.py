@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -170,3 +171,21 @@ def test_old_releases_are_pruned_but_never_those_a_rollback_needs(host: Host, pl
     after = status()
     assert {after["release"], after["previous"]} <= set(kept)
     assert len(kept) <= 3
+
+
+def test_every_switch_is_in_the_journal_with_who_did_it_and_how_it_ended(
+    host: Host, play: Play, status: Status
+) -> None:
+    before = status()
+    assert play("rollback").status == 0
+    host.check_output(f"ballast rollback dev-main {before['release']}")
+    entries = [json.loads(line) for line in host.check_output("ballast journal dev-main --json --lines 4").splitlines()]
+    assert [(entry["act"], entry["result"], entry["release"]) for entry in entries] == [
+        ("activate", result, release)
+        for release in (before["previous"], before["release"])
+        for result in ("begun", "done")
+    ]
+    assert "@" in entries[0]["origin"]
+    assert all(entry["user"] == "deploy" for entry in entries[:2])
+    assert all(entry["seconds"] > 0 for entry in entries if entry["result"] == "done")
+    assert "the chain is whole" in host.check_output("ballast journal dev-main verify")

@@ -75,8 +75,10 @@ def test_trees_may_be_written_as_any_list_of_a_module(run: Run) -> None:
 
 
 @pytest.mark.parametrize("arguments", [{"release": "previous"}, {"state": "absent"}, {"trees": []}])
-def test_without_trees_nothing_is_rendered_or_sent(run: Run, arguments: dict[str, Any]) -> None:
-    assert run(stack="dev-main", **arguments) == {"rendered_with": [], "stack": "dev-main", **arguments}
+def test_without_trees_nothing_is_rendered_and_only_who_acts_is_sent(run: Run, arguments: dict[str, Any]) -> None:
+    sent = run(stack="dev-main", **arguments)
+    assert list(unpack(sent.pop("payload"))) == ["origin"]
+    assert sent == {"rendered_with": [], "stack": "dev-main", **arguments}
 
 
 def test_a_payload_by_hand_is_refused(run: Run) -> None:

@@ -19,6 +19,7 @@ from ansible_collections.ballast.trading.plugins.module_utils.activation import 
     Activator,
     deploy_lock,
 )
+from ansible_collections.ballast.trading.plugins.module_utils.journal import Journal, Operator
 from ansible_collections.ballast.trading.plugins.module_utils.releases import LINKS, Release, ReleaseError
 from tests.unit.plugins.module_utils.fake_host import FakeHost, deployed
 
@@ -686,3 +687,29 @@ def test_a_stack_that_does_not_stop_is_not_removed(
         f"stack dev-main was not removed: container {container} still runs after its unit {unit}.service was stopped"
     )
     assert first.path.exists()
+
+
+# ---- the journal ----
+
+
+def test_a_switch_is_in_the_journal_with_who_what_and_how_it_ended(host: FakeHost) -> None:
+    release, broken = host.stage("one"), host.stage("two", engine_is="crashes")
+    jane = Operator("deploy", "jane@laptop")
+    Activator(host.stack, by=jane).activate(release)
+    with pytest.raises(ActivationError) as refused:
+        Activator(host.stack, by=jane).activate(broken)
+    begun, done, begun_again, failed_again = Journal(host.stack).entries()
+    assert (begun["act"], begun["result"], begun["release"]) == ("activate", "begun", release.id)
+    assert (done["result"], done["text"], done["user"], done["origin"]) == (
+        "done", "runs in slot blue", "deploy", "jane@laptop"
+    )  # fmt: skip
+    assert begun_again["text"] == f"instead of {release.id}"
+    assert (failed_again["result"], failed_again["text"]) == ("failed", str(refused.value))
+    assert Journal(host.stack).verify().problems == []
+
+
+def test_what_changes_nothing_is_not_in_the_journal(host: FakeHost, activator: Activator) -> None:
+    release = host.stage()
+    activator.activate(release)
+    activator.activate(release)
+    assert [entry["result"] for entry in Journal(host.stack).entries()] == ["begun", "done"]

@@ -16,6 +16,7 @@ import pytest
 
 from ansible_collections.ballast.trading.plugins.module_utils import cli, status, supervisor
 from ansible_collections.ballast.trading.plugins.module_utils.activation import Activator
+from ansible_collections.ballast.trading.plugins.module_utils.journal import Journal, Operator
 from ansible_collections.ballast.trading.plugins.module_utils.readiness import Readiness
 from ansible_collections.ballast.trading.plugins.module_utils.stack import load_stack, stack_names
 from tests.unit.plugins.module_utils.fake_host import FakeHost, deployed
@@ -239,6 +240,36 @@ def test_status_is_to_be_had_for_programs(host: FakeHost, ballast: Ballast) -> N
     assert [(document["stack"], document["healthy"]) for document in documents] == [("dev-main", True)]
 
 
+# ---- the journal ----
+
+
+def test_the_journal_shows_its_newest_entries(host: FakeHost, ballast: Ballast) -> None:
+    assert ballast("journal", "dev-main") == (0, "", "")
+    journal = Journal(host.stack)
+    entries = [journal.append("note", Operator("jane", "desk"), text=text) for text in ("one", "two", "three")]
+    assert ballast("journal", "dev-main", "--lines", "2") == (
+        0,
+        "".join(f"{entry['at']}  note  done  by jane from desk: {entry['text']}\n" for entry in entries[1:]),
+        "",
+    )
+    status_code, output, _complaints = ballast("journal", "dev-main", "--lines", "0", "--json")
+    assert (status_code, [json.loads(line) for line in output.splitlines()]) == (0, entries)
+
+
+def test_a_whole_journal_is_called_whole_and_a_changed_one_is_not(host: FakeHost, ballast: Ballast) -> None:
+    journal = Journal(host.stack)
+    for text in ("one", "two"):
+        journal.append("note", Operator("jane", "desk"), text=text)
+    head = journal.verify().head
+    whole = f"{journal.path}: 2 lines, the chain is whole, head {head}\n"
+    assert ballast("journal", "dev-main", "verify") == (0, whole, "")
+    assert ballast("journal", "dev-main", "verify", "--head", str(head)) == (0, whole, "")
+    journal.path.write_bytes(journal.path.read_bytes().replace(b"one", b"won"))
+    status_code, output, complaints = ballast("journal", "dev-main", "verify")
+    assert (status_code, output) == (1, "")
+    assert complaints.startswith(f"ballast: {journal.path}: line 2 names ")
+
+
 # ---- backups and units ----
 
 
@@ -257,6 +288,12 @@ def test_a_backup_is_taken_and_named(host: FakeHost, ballast: Ballast) -> None:
     assert (status_code, complaints) == (0, "")
     taken = next(stack.backups.glob("*.db.zst"))
     assert output == f"{taken}: {taken.stat().st_size} bytes, verified\n"
+    assert [(entry["act"], entry["result"], entry["text"]) for entry in Journal(stack).entries()] == [
+        ("backup", "begun", ""),
+        ("backup", "failed", f"the snapshot directory {stack.backups} does not exist"),
+        ("backup", "begun", ""),
+        ("backup", "done", output.strip()),
+    ]
 
 
 @pytest.mark.parametrize("days", ["0", "-3", "1000000", "1.5", "ever"])
