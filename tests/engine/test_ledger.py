@@ -16,7 +16,7 @@ from datetime import timedelta
 
 import pytest
 
-from reference_engine.ledger import Difference, Ledger, LedgerSchemaError, TradingHaltedError
+from reference_engine.ledger import Difference, FillChange, Ledger, LedgerSchemaError, TradingHaltedError
 from reference_engine.model import Instrument, OrderReport, OrderRequest, Snapshot, iso, utc_now
 from tests.engine.support import AAPL, ACCOUNT, NOON, Place, execution, position, report
 
@@ -228,7 +228,7 @@ def test_every_change_of_status_is_in_the_story_once(place: Place, ledger: Ledge
 def test_execution_counts_once(place: Place, ledger: Ledger) -> None:
     ledger.mark_sent(intend(ledger))
     fill = execution("e1", "BUY", 5, 100.0, order_ref="dev-main:1")
-    assert [ledger.record_execution(fill), ledger.record_execution(fill)] == [True, False]
+    assert [ledger.record_execution(fill), ledger.record_execution(fill)] == [FillChange(5), None]
     assert ledger.reconcile(Snapshot((), (fill,), (position(5),))).new_executions == 0
     assert place.query("SELECT count(*), sum(quantity) FROM executions") == [(1, 5.0)]
     assert place.query("SELECT executions, volume, turnover FROM daily_summaries") == [(1, 5.0, 500.0)]

@@ -389,15 +389,16 @@ class Engine:
 
     @_told
     def on_execution(self, execution: Execution) -> None:
-        if not self._ledger.record_execution(execution):
+        change = self._ledger.record_execution(execution)
+        if change is None:
             return
-        self.metrics.executions += 1
+        self.metrics.executions += not change.corrects
+        self.metrics.corrections += bool(change.corrects)
         instrument = execution.instrument
         held = self._positions.get(instrument.con_id, ("", 0.0))[1]
-        signed = execution.quantity if execution.side == "BUY" else -execution.quantity
-        self._positions[instrument.con_id] = (instrument.symbol, round(held + signed, 9))
+        self._positions[instrument.con_id] = (instrument.symbol, round(held + change.quantity, 9))
         log.info(
-            "execution",
+            "execution_corrected" if change.corrects else "execution",
             order_ref=execution.order_ref,
             side=execution.side,
             quantity=execution.quantity,

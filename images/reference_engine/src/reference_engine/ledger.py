@@ -9,18 +9,24 @@ broker says in a reconciliation wins, and every correction leaves a trace.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
+import re
 import sqlite3
+import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from . import round_trip
 from .config import Deployment
 from .model import Execution, OpenOrder, OrderReport, OrderRequest, Position, Snapshot, iso, utc_now
+from .round_trip import DECIMALS, RoundTrip
 
 REQUIRED_SCHEMA_VERSION = 2
 OPEN_STATUSES = ("intent", "sent", "submitted", "cancelling")
@@ -45,6 +51,8 @@ _STATUS_OF_BROKER = {
     "Inactive": "rejected",
 }
 _ORDER_CANCELLED_CODE = 202
+# The broker corrects a fill by sending it again under an id whose last part is higher (TWS API, "Execution").
+_CORRECTABLE_ID = re.compile(r"(.+)\.(\d+)")
 
 
 class LedgerSchemaError(Exception):
@@ -86,6 +94,14 @@ class OrderChange(NamedTuple):
     new: str
 
 
+class FillChange(NamedTuple):
+    """What a fill changed: the signed quantity it added, or by which a correction changed what was added."""
+
+    quantity: float
+    corrects: str = ""
+    """The id of the execution that this one replaced, empty for a new one."""
+
+
 class Difference(NamedTuple):
     """A position on which ledger and broker disagree (quantities signed)."""
 
@@ -120,9 +136,13 @@ class Reconciliation:
 
 
 class Ledger:
-    """One connection, used from one thread. Every method is one transaction; sqlite3.Error means nothing written."""
+    """One connection, used from one thread. sqlite3.Error of a method means that nothing of it is written.
 
-    def __init__(self, deployment: Deployment) -> None:
+    Batched, all writes of one turn of the event loop share a transaction: the disk is waited for once, not for each. An
+    intent never waits: it is committed with everything before it. Reads see what is written, committed or not.
+    """
+
+    def __init__(self, deployment: Deployment, *, batched: bool = False) -> None:
         """Open the database; raises `LedgerSchemaError` when it is missing or too old."""
         self._account = deployment.account
         self._slot = deployment.slot
@@ -132,6 +152,10 @@ class Ledger:
         self._patience_ms = _BUSY_TIMEOUT_MS
         self.fencing_token = 0
         """The token of the lease this engine holds; every intent is checked against the newest one in the ledger."""
+        self.on_failure: Callable[[sqlite3.Error], None] | None = None
+        """Told when writes that seemed done could not be committed: all of one turn of the event loop."""
+        self.commits = 0
+        self.commit_seconds = 0.0
         try:
             self.schema_version = _schema_version(path, self._connection)
         except LedgerSchemaError:
@@ -143,17 +167,37 @@ class Ledger:
         except sqlite3.Error as error:
             self._connection.close()
             raise _unusable(path, error) from error
-        self._new_rows = dict.fromkeys(COUNTED_TABLES, 0)
+        self._batched = batched
+        self._commit_due = False
+        self._uncommitted_rows = dict.fromkeys(COUNTED_TABLES, 0)
 
     def check_writable(self) -> None:
         """Take and give back the write lock; raises sqlite3.Error when the ledger cannot be written."""
-        self._begin()
-        self._connection.execute("ROLLBACK")
+        if not self._connection.in_transaction:
+            self._begin()
+            self._connection.execute("ROLLBACK")
+
+    def commit(self) -> None:
+        """Commit what waits for the end of the turn; raises sqlite3.Error, and then all of it is undone."""
+        if not self._connection.in_transaction:
+            return
+        started = time.monotonic()
+        try:
+            self._connection.execute("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+        self.commits += 1
+        self.commit_seconds += time.monotonic() - started
+        self._uncommitted_rows = dict.fromkeys(COUNTED_TABLES, 0)
 
     def close(self) -> None:
         """Move everything from the write-ahead log into the database file and close."""
-        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        self._connection.close()
+        try:
+            self.commit()
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            self._connection.close()
 
     # -- orders
 
@@ -174,7 +218,7 @@ class Ledger:
         """
         now = iso(utc_now())
         instrument = request.instrument
-        with self._transaction() as connection:
+        with self._transaction(at_once=True) as connection:
             if not emergency:
                 if halt := self._halt(connection):
                     raise TradingHaltedError(halt)
@@ -215,6 +259,24 @@ class Ledger:
                 {"order_ref": order_ref},
             )
 
+    def record_change(self, order_ref: str, request: OrderRequest) -> None:
+        """Commit a wish to change a working order before it is sent. The order's terms stay the broker's word.
+
+        Raises as `record_intent`.
+        """
+        with self._transaction(at_once=True) as connection:
+            if halt := self._halt(connection):
+                raise TradingHaltedError(halt)
+            self._check_fence(connection)
+            wanted = {
+                name: value
+                for name in ("quantity", "limit_price", "stop_price", "trail_amount", "trail_percent")
+                if (value := getattr(request, name)) is not None
+            }
+            self._event(
+                connection, "order_change_intent", "change of a working order", {"order_ref": order_ref, **wanted}
+            )
+
     def mark_sent(self, order_ref: str) -> None:
         """The order was handed to the gateway."""
         with self._transaction() as connection:
@@ -246,13 +308,13 @@ class Ledger:
 
     # -- fills and positions
 
-    def record_execution(self, execution: Execution) -> bool:
-        """Note a fill with all that follows from it; returns False when it was known already."""
+    def record_execution(self, execution: Execution) -> FillChange | None:
+        """Note a fill, or the correction of one, with all that follows from it; None when it was known already."""
         with self._transaction() as connection:
             return self._record_execution(connection, execution)
 
     def record_commission(self, execution: Execution) -> None:
-        """Add the commission that the broker reports after the fill; once per execution."""
+        """Note the commission that the broker reports after the fill; told again, the last word counts."""
         with self._transaction() as connection:
             self._record_commission(connection, execution)
 
@@ -267,9 +329,9 @@ class Ledger:
         """Bring the ledger to what the broker says: fills first, then orders, then positions."""
         found = Reconciliation()
         now = utc_now()
-        with self._transaction() as connection:
+        with self._transaction(at_once=True) as connection:
             for execution in sorted(snapshot.executions, key=lambda e: (e.executed_at, e.exec_id)):
-                found.new_executions += self._record_execution(connection, execution)
+                found.new_executions += self._record_execution(connection, execution) is not None
                 if execution.commission is not None:
                     self._record_commission(connection, execution)
             for report in snapshot.orders:
@@ -374,7 +436,7 @@ class Ledger:
 
         In one transaction: an intent of theirs is either committed before, or refused.
         """
-        with self._transaction() as connection:
+        with self._transaction(at_once=True) as connection:
             row = connection.execute(
                 "SELECT fencing_token FROM trading_state WHERE account = ?", (self._account,)
             ).fetchone()
@@ -409,6 +471,15 @@ class Ledger:
         """Note something that a person may have to resolve; once, while the same is unresolved."""
         with self._transaction() as connection:
             self._risk_event(connection, kind, severity, message, symbol=symbol, details=details)
+
+    def resolve_risk_events(self, kind: str, resolution: str) -> None:
+        """Note that what had raised the account's events of a kind is over, by itself."""
+        with self._transaction() as connection:
+            connection.execute(
+                "UPDATE risk_events SET resolved_at = ?, resolved_by = ?, resolution = ? "
+                "WHERE resolved_at IS NULL AND kind = ? AND account = ?",
+                (iso(utc_now()), self._source, resolution, kind, self._account),
+            )
 
     # -- risk
 
@@ -596,18 +667,57 @@ class Ledger:
             self._patience_ms = milliseconds
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        self._begin()
-        self._new_rows = dict.fromkeys(COUNTED_TABLES, 0)
+    def _transaction(self, *, at_once: bool = False) -> Iterator[sqlite3.Connection]:
+        """Do all of the body or nothing; with ``at_once`` it is on the disk when this returns."""
+        connection = self._connection
+        joins = connection.in_transaction
+        if joins:
+            connection.execute("SAVEPOINT step")
+        else:
+            self._begin()
+        rows = dict(self.rows)
         try:
-            yield self._connection
-            self._connection.execute("COMMIT")
+            yield connection
+            if joins:
+                connection.execute("RELEASE step")
         except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+            # SQLite itself may have undone the whole transaction, as when the disk is full.
+            if joins and connection.in_transaction:
+                connection.execute("ROLLBACK TO step")
+                connection.execute("RELEASE step")
+                self._count_back(rows)
+            else:
+                self._roll_back()
             raise
-        for table, count in self._new_rows.items():
+        if at_once or not self._batched:
+            self.commit()
+        elif not self._commit_due:
+            self._commit_due = True
+            asyncio.get_running_loop().call_soon(self._commit_turn)
+
+    def _commit_turn(self) -> None:
+        self._commit_due = False
+        try:
+            self.commit()
+        except sqlite3.Error as error:
+            if self.on_failure is None:
+                raise
+            self.on_failure(error)
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+        self._count_back({table: self.rows[table] - self._uncommitted_rows[table] for table in COUNTED_TABLES})
+
+    def _count_back(self, rows: Mapping[str, int]) -> None:
+        for table in COUNTED_TABLES:
+            self._uncommitted_rows[table] -= self.rows[table] - rows[table]
+            self.rows[table] = rows[table]
+
+    def _count_rows(self, table: str, count: int) -> None:
+        if table in self.rows:
             self.rows[table] += count
+            self._uncommitted_rows[table] += count
 
     def _insert(self, connection: sqlite3.Connection, table: str, row: Mapping[str, Any]) -> int:
         marks = ", ".join("?" * len(row))
@@ -615,8 +725,7 @@ class Ledger:
             f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})",  # noqa: S608 names are ours
             tuple(row.values()),
         )
-        if table in self._new_rows:
-            self._new_rows[table] += 1
+        self._count_rows(table, 1)
         return int(cursor.lastrowid or 0)
 
     def _event(self, connection: sqlite3.Connection, kind: str, message: str, data: Mapping[str, Any]) -> None:
@@ -689,14 +798,22 @@ class Ledger:
         self, connection: sqlite3.Connection, report: OrderReport, *, authoritative: bool = False
     ) -> OrderChange | None:
         row = connection.execute(
-            "SELECT status, broker_status, perm_id, filled_quantity FROM orders WHERE order_ref = ?",
+            "SELECT status, broker_status, perm_id, filled_quantity, COALESCE(broker_message, ''), quantity, "
+            "limit_price, stop_price FROM orders WHERE order_ref = ?",
             (report.order_ref,),
         ).fetchone()
         if row is None:
             return None
-        old, broker_status, perm_id, filled = row
+        old, broker_status, perm_id, filled, message, *terms = row
         new = _next_status(old, report, authoritative=authoritative)
-        if (new, report.status) == (old, broker_status) and report.perm_id in (0, perm_id) and report.filled <= filled:
+        told = [report.quantity, report.limit_price, report.stop_price]
+        changed = [now if now is not None else before for now, before in zip(told, terms, strict=True)]
+        if (
+            (new, report.status, changed) == (old, broker_status, terms)
+            and report.perm_id in (0, perm_id)
+            and report.filled <= filled
+            and report.message in ("", message)
+        ):
             return OrderChange(old, new)
         now = iso(utc_now())
         connection.execute(
@@ -705,7 +822,7 @@ class Ledger:
             "broker_order_id = COALESCE(NULLIF(:broker_order_id, 0), broker_order_id), "
             "perm_id = COALESCE(NULLIF(:perm_id, 0), perm_id), "
             "client_id = COALESCE(NULLIF(:client_id, 0), client_id), "
-            "filled_quantity = :filled, "
+            "filled_quantity = :filled, quantity = :quantity, limit_price = :limit_price, stop_price = :stop_price, "
             "average_fill_price = COALESCE(NULLIF(:average_price, 0.0), average_fill_price), "
             "sent_at = CASE WHEN :status = 'intent' THEN NULL ELSE COALESCE(sent_at, :now) END, updated_at = :now "
             "WHERE order_ref = :order_ref",
@@ -717,11 +834,24 @@ class Ledger:
                 "perm_id": report.perm_id,
                 "client_id": report.client_id,
                 "filled": max(filled, report.filled),
+                "quantity": changed[0],
+                "limit_price": changed[1],
+                "stop_price": changed[2],
                 "average_price": report.average_price,
                 "now": now,
                 "order_ref": report.order_ref,
             },
         )
+        if changed != terms:
+            names = ("quantity", "limit_price", "stop_price")
+            difference = {
+                name: [before, after]
+                for name, before, after in zip(names, terms, changed, strict=True)
+                if before != after
+            }
+            self._event(
+                connection, "order_changed", "the broker has other terms", {"order_ref": report.order_ref, **difference}
+            )
         if new != old:
             data = {"order_ref": report.order_ref, "from": old, "to": new, "perm_id": report.perm_id}
             self._event(connection, "order_status", report.message or f"{old} -> {new}", data)
@@ -778,9 +908,16 @@ class Ledger:
                 details={"perm_id": report.perm_id, "order_ref": report.order_ref},
             )
 
-    def _record_execution(self, connection: sqlite3.Connection, execution: Execution) -> bool:
-        if connection.execute("SELECT 1 FROM executions WHERE exec_id = ?", (execution.exec_id,)).fetchone():
-            return False
+    def _record_execution(self, connection: sqlite3.Connection, execution: Execution) -> FillChange | None:
+        exec_id = execution.exec_id
+        if connection.execute(
+            "SELECT 1 FROM executions WHERE exec_id = :id UNION ALL "
+            "SELECT 1 FROM execution_corrections WHERE exec_id = :id",
+            {"id": exec_id},
+        ).fetchone():
+            return None
+        if corrected := self._corrected_by(connection, exec_id):
+            return self._correct_execution(connection, corrected, execution)
         instrument = execution.instrument
         order = connection.execute(
             "SELECT id, status, quantity FROM orders "
@@ -788,30 +925,40 @@ class Ledger:
             (execution.order_ref, execution.perm_id, execution.perm_id, execution.order_ref),
         ).fetchone()
         executed_at = iso(execution.executed_at)
-        signed = execution.quantity if execution.side == "BUY" else -execution.quantity
-        fill = self._apply_to_trades(connection, execution, signed, executed_at)
+        signed = _signed(execution.side, execution.quantity)
+        held = self._open_trade(connection, execution.account, instrument.con_id)
+        applied = round_trip.apply_fill(
+            held.trip if held else None, signed, execution.price, instrument.multiplier, executed_at
+        )
+        identity = {
+            "account": execution.account,
+            "con_id": instrument.con_id,
+            "symbol": instrument.symbol,
+            "currency": instrument.currency,
+        }
+        trade_id = self._save_trade(connection, applied.trade, identity, held.id if held else None)
+        if applied.following:
+            self._save_trade(connection, applied.following, identity)
         self._insert(
             connection,
             "executions",
             {
-                "exec_id": execution.exec_id,
+                **identity,
+                "exec_id": exec_id,
                 "order_id": order[0] if order else None,
-                "trade_id": fill.trade_id,
+                "trade_id": trade_id,
                 "order_ref": execution.order_ref or None,
                 "perm_id": execution.perm_id or None,
                 "client_id": execution.client_id,
                 "broker_order_id": execution.broker_order_id,
-                "account": execution.account,
-                "con_id": instrument.con_id,
-                "symbol": instrument.symbol,
                 "security_type": instrument.security_type,
                 "exchange": execution.exchange,
-                "currency": instrument.currency,
                 "multiplier": instrument.multiplier,
                 "side": execution.side,
                 "quantity": execution.quantity,
                 "price": execution.price,
-                "realized_pnl": fill.realized_pnl,
+                "realized_pnl": applied.realized_pnl,
+                "closed_quantity": applied.closed_quantity,
                 "executed_at": executed_at,
                 "recorded_at": iso(utc_now()),
             },
@@ -828,20 +975,20 @@ class Ledger:
                 "currency": instrument.currency,
                 "volume": execution.quantity,
                 "turnover": execution.quantity * execution.price * instrument.multiplier,
-                "closed": int(fill.closed),
-                "pnl": fill.realized_pnl,
+                "closed": int(applied.trade.closed_at is not None),
+                "pnl": applied.realized_pnl,
                 "now": iso(utc_now()),
             },
         )
         if order:
             self._add_fill_to_order(connection, *order)
-        return True
+        return FillChange(signed)
 
     def _add_fill_to_order(self, connection: sqlite3.Connection, order_id: int, status: str, quantity: float) -> None:
         filled, value = connection.execute(
             "SELECT sum(quantity), sum(quantity * price) FROM executions WHERE order_id = ?", (order_id,)
         ).fetchone()
-        done = round(filled - quantity, 9) >= 0
+        done = round(filled - quantity, DECIMALS) >= 0
         now = iso(utc_now())
         connection.execute(
             "UPDATE orders SET filled_quantity = max(filled_quantity, ?), average_fill_price = ?, "
@@ -855,145 +1002,277 @@ class Ledger:
             data = {"order_id": order_id, "from": status, "to": "filled"}
             self._event(connection, "order_status", f"{status} -> filled", data)
 
-    def _apply_to_trades(
-        self, connection: sqlite3.Connection, execution: Execution, signed: float, at: str
-    ) -> _AppliedFill:
-        """Carry a fill into the round trips. A fill that turns the position closes one trade and opens the next."""
-        instrument = execution.instrument
-        trade = self._open_trade(connection, execution.account, instrument.con_id)
-        if trade is None or (trade.open_quantity > 0) == (signed > 0):
-            return _AppliedFill(self._enter(connection, trade, execution.account, execution, signed, at), 0.0, False)
-        closing = min(abs(signed), abs(trade.open_quantity))
-        direction = 1 if trade.open_quantity > 0 else -1
-        pnl = (execution.price - trade.average_entry_price) * closing * direction * instrument.multiplier
-        left = round(trade.open_quantity - direction * closing, 9)
-        connection.execute(
-            "UPDATE trades SET open_quantity = ?, "
-            "average_exit_price = (COALESCE(average_exit_price, 0) * exit_quantity + ? * ?) / (exit_quantity + ?), "
-            "exit_quantity = exit_quantity + ?, realized_pnl = realized_pnl + ?, closed_at = ? WHERE id = ?",
-            (left, execution.price, closing, closing, closing, pnl, None if left else at, trade.id),
-        )
-        beyond = round(abs(signed) - closing, 9)
-        if beyond:
-            self._enter(connection, None, execution.account, execution, beyond if signed > 0 else -beyond, at)
-        return _AppliedFill(trade.id, pnl, left == 0)
+    # -- corrections
 
-    def _enter(
-        self,
-        connection: sqlite3.Connection,
-        trade: _OpenTrade | None,
-        account: str,
-        fill: Execution,
-        signed: float,
-        at: str,
-    ) -> int:
-        if trade is None:
-            return self._insert_trade(
-                connection,
-                {
-                    "account": account,
-                    "con_id": fill.instrument.con_id,
-                    "symbol": fill.instrument.symbol,
-                    "currency": fill.instrument.currency,
-                },
-                signed,
-                fill.price,
-                at,
-            )
-        # The average of what is held now: entries that were left again have had their part in the profit.
-        connection.execute(
-            "UPDATE trades SET open_quantity = round(open_quantity + ?, 9), "
-            "average_entry_price = (average_entry_price * abs(open_quantity) + ? * ?) / (abs(open_quantity) + ?), "
-            "entry_quantity = entry_quantity + ? WHERE id = ?",
-            (signed, fill.price, abs(signed), abs(signed), abs(signed), trade.id),
-        )
-        return trade.id
+    def _corrected_by(self, connection: sqlite3.Connection, exec_id: str) -> sqlite3.Row | None:
+        """Return the execution (id, exec_id and more) of which this id is another revision, None when it is new."""
+        match = _CORRECTABLE_ID.fullmatch(exec_id)
+        if match is None:
+            return None
+        base = match[1]
+        cursor = connection.cursor()
+        cursor.row_factory = sqlite3.Row
+        # '/' is the character after '.': all ids that begin with the base and a dot, by the index.
+        rows = cursor.execute(
+            "SELECT id, exec_id, order_id, account, con_id, side, quantity, price, commission, executed_at "
+            "FROM executions WHERE exec_id > ? AND exec_id < ?",
+            (f"{base}.", f"{base}/"),
+        ).fetchall()
+        return next((row for row in rows if _revision(row["exec_id"])[0] == base), None)
 
-    def _insert_trade(
-        self,
-        connection: sqlite3.Connection,
-        identity: Mapping[str, Any],
-        signed: float,
-        price: float,
-        at: str,
-        *,
-        adjusted: bool = False,
-    ) -> int:
-        return self._insert(
+    def _correct_execution(
+        self, connection: sqlite3.Connection, old: sqlite3.Row, execution: Execution
+    ) -> FillChange | None:
+        """Put a correction in the place of what it corrects, and work out again all that followed from that."""
+        if _revision(old["exec_id"])[1] > _revision(execution.exec_id)[1]:
+            return None
+        now, executed_at = iso(utc_now()), iso(execution.executed_at)
+        self._insert(
             connection,
-            "trades",
+            "execution_corrections",
             {
-                **identity,
-                "direction": "long" if signed > 0 else "short",
-                "open_quantity": signed,
-                "entry_quantity": abs(signed),
-                "average_entry_price": price,
-                "adjusted": int(adjusted),
-                "opened_at": at,
+                "at": now,
+                "execution_id": old["id"],
+                "exec_id": old["exec_id"],
+                "replaced_by": execution.exec_id,
+                "side": old["side"],
+                "quantity": old["quantity"],
+                "price": old["price"],
+                "commission": old["commission"],
+                "executed_at": old["executed_at"],
             },
         )
+        # The commission stays until the broker names the correction's own.
+        connection.execute(
+            "UPDATE executions SET exec_id = ?, side = ?, quantity = ?, price = ?, executed_at = ?, "
+            # It will be worked out below, and must not be above the new quantity in between.
+            "closed_quantity = NULL WHERE id = ?",
+            (execution.exec_id, execution.side, execution.quantity, execution.price, executed_at, old["id"]),
+        )
+        days = self._rebuild_trades(connection, old["account"], old["con_id"], old["id"])
+        self._rebuild_days(connection, old["account"], days | {old["executed_at"][:10], executed_at[:10]})
+        if old["order_id"] is not None:
+            connection.execute(
+                "UPDATE orders SET (filled_quantity, average_fill_price) = "
+                "(SELECT sum(quantity), sum(quantity * price) / sum(quantity) FROM executions "
+                "WHERE order_id = orders.id), updated_at = ? WHERE id = ?",
+                (now, old["order_id"]),
+            )
+        self._event(
+            connection,
+            "execution_corrected",
+            f"{execution.instrument.symbol}: {old['side']} {old['quantity']:g} at {old['price']:g} was corrected to "
+            f"{execution.side} {execution.quantity:g} at {execution.price:g}",
+            {"exec_id": execution.exec_id, "replaces": old["exec_id"]},
+        )
+        change = _signed(execution.side, execution.quantity) - _signed(old["side"], old["quantity"])
+        return FillChange(round(change, DECIMALS), old["exec_id"])
+
+    def _rebuild_trades(self, connection: sqlite3.Connection, account: str, con_id: int, since: int) -> set[str]:
+        """Work out the round trips of an instrument again, from its fills and adjustments.
+
+        Returns the days of the fills from ``since`` (a row's id) on: a correction may change every profit after it.
+        """
+        cursor = connection.cursor()
+        cursor.row_factory = sqlite3.Row
+        fills = cursor.execute(
+            "SELECT id, trade_id, symbol, currency, side, quantity, price, multiplier, realized_pnl, closed_quantity, "
+            "executed_at FROM executions WHERE account = ? AND con_id = ? ORDER BY id",
+            (account, con_id),
+        ).fetchall()
+        adjustments = cursor.execute(
+            "SELECT at, quantity, price, after_execution FROM trade_adjustments "
+            "WHERE account = ? AND con_id = ? ORDER BY after_execution, id",
+            (account, con_id),
+        ).fetchall()
+        trips: list[RoundTrip] = []
+        held: RoundTrip | None = None
+
+        def hold(trip: RoundTrip | None) -> None:
+            nonlocal held
+            if trip is not None and not (trips and trips[-1] is trip):
+                trips.append(trip)
+            held = None if trip is None or trip.closed_at else trip
+
+        outcome: list[tuple[sqlite3.Row, RoundTrip, round_trip.Applied]] = []
+        for fill in fills:
+            while adjustments and adjustments[0]["after_execution"] < fill["id"]:
+                adjustment = adjustments.pop(0)
+                hold(round_trip.adjust(held, adjustment["quantity"], adjustment["price"], adjustment["at"]))
+            signed = _signed(fill["side"], fill["quantity"])
+            applied = round_trip.apply_fill(held, signed, fill["price"], fill["multiplier"], fill["executed_at"])
+            hold(applied.trade)
+            if applied.following:
+                hold(applied.following)
+            outcome.append((fill, applied.trade, applied))
+        for adjustment in adjustments:
+            hold(round_trip.adjust(held, adjustment["quantity"], adjustment["price"], adjustment["at"]))
+        ids = self._save_trades(connection, trips, account, con_id, fills[-1]["symbol"], fills[-1]["currency"])
+        for fill, trip, applied in outcome:
+            new = (ids[id(trip)], applied.realized_pnl, applied.closed_quantity)
+            if new != (fill["trade_id"], fill["realized_pnl"], fill["closed_quantity"]):
+                connection.execute(
+                    "UPDATE executions SET trade_id = ?, realized_pnl = ?, closed_quantity = ? WHERE id = ?",
+                    (*new, fill["id"]),
+                )
+        self._drop_surplus_trades(connection, account, con_id, set(ids.values()))
+        connection.execute(
+            "UPDATE trades SET commission = (SELECT COALESCE(sum(commission), 0) FROM executions "
+            "WHERE trade_id = trades.id AND COALESCE(commission_currency, currency) = trades.currency) "
+            "WHERE account = ? AND con_id = ?",
+            (account, con_id),
+        )
+        return {fill["executed_at"][:10] for fill in fills if fill["id"] >= since}
+
+    def _save_trades(
+        self,
+        connection: sqlite3.Connection,
+        trips: list[RoundTrip],
+        account: str,
+        con_id: int,
+        symbol: str,
+        currency: str,
+    ) -> dict[int, int]:
+        """Write the trades over those that are there, in order; return the row of each by the object's id()."""
+        identity = {"account": account, "con_id": con_id, "symbol": symbol, "currency": currency}
+        # At most one trade may be open at a time: none is while they are rewritten.
+        connection.execute(
+            "UPDATE trades SET open_quantity = 0, closed_at = opened_at "
+            "WHERE account = ? AND con_id = ? AND closed_at IS NULL",
+            (account, con_id),
+        )
+        rows = [
+            row_id
+            for (row_id,) in connection.execute(
+                "SELECT id FROM trades WHERE account = ? AND con_id = ? ORDER BY id", (account, con_id)
+            )
+        ]
+        return {
+            id(trip): self._save_trade(connection, trip, identity, rows[i] if i < len(rows) else None)
+            for i, trip in enumerate(trips)
+        }
+
+    def _drop_surplus_trades(self, connection: sqlite3.Connection, account: str, con_id: int, kept: set[int]) -> None:
+        rows = connection.execute(
+            "SELECT id FROM trades WHERE account = ? AND con_id = ?", (account, con_id)
+        ).fetchall()
+        for (row_id,) in rows:
+            if row_id not in kept:
+                connection.execute("DELETE FROM trades WHERE id = ?", (row_id,))
+                self._count_rows("trades", -1)
+
+    def _rebuild_days(self, connection: sqlite3.Connection, account: str, days: set[str]) -> None:
+        """Work out what the daily summaries say of fills again."""
+        for day in days:
+            connection.execute(
+                "UPDATE daily_summaries SET executions = 0, volume = 0, turnover = 0, trades_closed = 0, "
+                "realized_pnl = 0, commission = 0, updated_at = :now WHERE account = :account AND day = :day",
+                {"account": account, "day": day, "now": iso(utc_now())},
+            )
+            connection.execute(
+                "INSERT INTO daily_summaries "
+                "(day, account, currency, executions, volume, turnover, realized_pnl, trades_closed, updated_at) "
+                "SELECT :day, account, currency, count(*), sum(quantity), sum(quantity * price * multiplier), "
+                "sum(realized_pnl), (SELECT count(*) FROM trades AS t WHERE t.account = :account "
+                "AND t.currency = executions.currency AND t.closed_at >= :day AND t.closed_at < :day || 'U' AND EXISTS "
+                "(SELECT 1 FROM executions AS e WHERE e.trade_id = t.id AND e.executed_at = t.closed_at)), :now "
+                "FROM executions WHERE account = :account AND executed_at >= :day AND executed_at < :day || 'U' "
+                "GROUP BY account, currency ON CONFLICT (day, account, currency) DO UPDATE SET "
+                "executions = excluded.executions, volume = excluded.volume, turnover = excluded.turnover, "
+                "realized_pnl = excluded.realized_pnl, trades_closed = excluded.trades_closed",
+                {"account": account, "day": day, "now": iso(utc_now())},
+            )
+            connection.execute(
+                "INSERT INTO daily_summaries (day, account, currency, commission, updated_at) "
+                "SELECT :day, account, COALESCE(commission_currency, currency), sum(commission), :now FROM executions "
+                "WHERE account = :account AND executed_at >= :day AND executed_at < :day || 'U' "
+                "AND commission IS NOT NULL GROUP BY account, COALESCE(commission_currency, currency) "
+                "ON CONFLICT (day, account, currency) DO UPDATE SET commission = excluded.commission",
+                {"account": account, "day": day, "now": iso(utc_now())},
+            )
+
+    # -- trades and commissions
+
+    def _save_trade(
+        self, connection: sqlite3.Connection, trip: RoundTrip, identity: Mapping[str, Any], row_id: int | None = None
+    ) -> int:
+        """Write a trade, into the row that is given or a new one; return the row's id."""
+        row = {field.name: getattr(trip, field.name) for field in fields(trip)} | {"adjusted": int(trip.adjusted)}
+        if row_id is None:
+            return self._insert(connection, "trades", {**identity, **row})
+        assignments = ", ".join(f"{name} = :{name}" for name in row)
+        connection.execute(f"UPDATE trades SET {assignments} WHERE id = :id", {**row, "id": row_id})  # noqa: S608
+        return row_id
 
     def _open_trade(self, connection: sqlite3.Connection, account: str, con_id: int) -> _OpenTrade | None:
         row = connection.execute(
-            "SELECT id, open_quantity, average_entry_price FROM trades "
+            f"SELECT id, {', '.join(_TRIP_COLUMNS)} FROM trades "  # noqa: S608 names are ours
             "WHERE account = ? AND con_id = ? AND closed_at IS NULL",
             (account, con_id),
         ).fetchone()
-        return _OpenTrade(*row) if row else None
+        if row is None:
+            return None
+        trip = RoundTrip(**dict(zip(_TRIP_COLUMNS, row[1:], strict=True)))
+        trip.adjusted = bool(trip.adjusted)
+        return _OpenTrade(row[0], trip)
 
     def _adjust_trade(self, connection: sqlite3.Connection, difference: Difference, held: Position | None) -> None:
         now = iso(utc_now())
-        trade = self._open_trade(connection, self._account, difference.con_id)
-        wanted = difference.broker_quantity
-        if trade and held and wanted and (trade.open_quantity > 0) == (wanted > 0):
-            connection.execute(
-                "UPDATE trades SET open_quantity = ?, average_entry_price = ?, adjusted = 1 WHERE id = ?",
-                (wanted, held.average_cost / held.instrument.multiplier, trade.id),
-            )
-            return
-        if trade:
-            connection.execute(
-                "UPDATE trades SET open_quantity = 0, adjusted = 1, closed_at = ? WHERE id = ?", (now, trade.id)
-            )
-        if held:
-            instrument = held.instrument
-            self._insert_trade(
-                connection,
-                {
-                    "account": self._account,
-                    "con_id": difference.con_id,
-                    "symbol": instrument.symbol,
-                    "currency": instrument.currency,
-                },
-                held.quantity,
-                held.average_cost / instrument.multiplier,
-                now,
-                adjusted=True,
-            )
+        before = self._open_trade(connection, self._account, difference.con_id)
+        price = held.average_cost / held.instrument.multiplier if held else 0.0
+        quantity = held.quantity if held else 0.0
+        trip = before.trip if before else None
+        after = round_trip.adjust(trip, quantity, price, now)
+        identity = {
+            "account": self._account,
+            "con_id": difference.con_id,
+            "symbol": difference.symbol,
+        }
+        if before:
+            self._save_trade(connection, before.trip, {}, before.id)
+        if held and after is not None and after is not trip:
+            self._save_trade(connection, after, {**identity, "currency": held.instrument.currency})
+        (newest,) = connection.execute("SELECT COALESCE(max(id), 0) FROM executions").fetchone()
+        self._insert(
+            connection,
+            "trade_adjustments",
+            {**identity, "at": now, "quantity": quantity, "price": price, "after_execution": newest},
+        )
 
     def _record_commission(self, connection: sqlite3.Connection, execution: Execution) -> None:
         if execution.commission is None:
             return
         row = connection.execute(
-            "UPDATE executions SET commission = ?, commission_currency = ?, broker_realized_pnl = ? "
-            "WHERE exec_id = ? AND commission IS NULL RETURNING trade_id, executed_at, account, currency",
-            (execution.commission, execution.commission_currency, execution.realized_pnl, execution.exec_id),
+            "SELECT id, trade_id, executed_at, account, currency, commission, commission_currency, closed_quantity, "
+            "broker_realized_pnl FROM executions WHERE exec_id = ?",
+            (execution.exec_id,),
         ).fetchone()
         if row is None:
             return
-        trade_id, executed_at, account, currency = row
-        charged_in = execution.commission_currency or currency
-        # Currencies are not added up: a trade has the commissions in its own, the day one row for each.
-        if charged_in == currency:
-            connection.execute(
-                "UPDATE trades SET commission = commission + ? WHERE id = ?", (execution.commission, trade_id)
-            )
+        row_id, trade_id, executed_at, account, currency, charged, charged_in, closed_quantity, broker_pnl = row
+        # The broker names no profit where there can be none; the library makes it zero when it is told again.
+        realized = execution.realized_pnl if closed_quantity != 0 else None
+        if (charged, charged_in, broker_pnl) == (execution.commission, execution.commission_currency, realized):
+            return
         connection.execute(
-            "INSERT INTO daily_summaries (day, account, currency, commission, updated_at) VALUES (?, ?, ?, ?, ?) "
-            "ON CONFLICT (day, account, currency) DO UPDATE SET commission = commission + excluded.commission, "
-            "updated_at = excluded.updated_at",
-            (executed_at[:10], account, charged_in, execution.commission, iso(utc_now())),
+            "UPDATE executions SET commission = ?, commission_currency = ?, broker_realized_pnl = ? WHERE id = ?",
+            (execution.commission, execution.commission_currency, realized, row_id),
         )
+        # Currencies are not added up: a trade has the commissions in its own, the day one row for each.
+        changes: dict[str, float] = defaultdict(float)
+        changes[charged_in or currency] -= charged or 0.0
+        changes[execution.commission_currency or currency] += execution.commission
+        for name, change in changes.items():
+            if not change:
+                continue
+            if name == currency:
+                connection.execute("UPDATE trades SET commission = commission + ? WHERE id = ?", (change, trade_id))
+            connection.execute(
+                "INSERT INTO daily_summaries (day, account, currency, commission, updated_at) VALUES (?, ?, ?, ?, ?) "
+                "ON CONFLICT (day, account, currency) DO UPDATE SET commission = commission + excluded.commission, "
+                "updated_at = excluded.updated_at",
+                (executed_at[:10], account, name, change, iso(utc_now())),
+            )
 
     def _record_position(self, connection: sqlite3.Connection, position: Position, source: str) -> None:
         instrument = position.instrument
@@ -1081,16 +1360,22 @@ class Ledger:
         return [d for d in differences if round(d.ledger_quantity - d.broker_quantity, 9)]
 
 
+_TRIP_COLUMNS = tuple(column.name for column in fields(RoundTrip))
+
+
 class _OpenTrade(NamedTuple):
     id: int
-    open_quantity: float
-    average_entry_price: float
+    trip: RoundTrip
 
 
-class _AppliedFill(NamedTuple):
-    trade_id: int
-    realized_pnl: float
-    closed: bool
+def _signed(side: str, quantity: float) -> float:
+    return quantity if side == "BUY" else -quantity
+
+
+def _revision(exec_id: str) -> tuple[str, int]:
+    """Return the part of an execution's id that its corrections share, and which of them it is."""
+    base, _, revision = exec_id.rpartition(".")
+    return (base, int(revision)) if revision.isdecimal() else (exec_id, 0)
 
 
 def _halt_of(connection: sqlite3.Connection, account: str) -> str | None:

@@ -39,6 +39,7 @@ class Metrics:
     acknowledgements: int = 0
     acknowledgement_seconds: float = 0.0
     changes_refused: int = 0
+    corrections: int = 0
     refusals: Counter[str] = field(default_factory=Counter)
     started: float = field(default_factory=time.time)
 
