@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway_simulator.broker import STARTING_CASH, Broker, commission_of
+from gateway_simulator.account import STARTING_CASH, commission_of
+from gateway_simulator.broker import Broker
 from gateway_simulator.contracts import LISTED
 from gateway_simulator.model import (
     Charged,
@@ -289,7 +290,10 @@ def test_the_running_broker_forgets_earlier_days_once_the_day_changes() -> None:
     exchange.broker.forget_finished()
     assert [order.order_id for order in exchange.broker.orders.values()] == [2]
     assert exchange.broker.executions == []
-    assert exchange.broker.valuation() == before
+    after = exchange.broker.valuation()
+    assert (after.cash, after.net_liquidation, after.realized) == (before.cash, before.net_liquidation, before.realized)
+    # The commission was paid on the day before.
+    assert (before.pnl.daily, after.pnl.daily) == (Decimal("-1.10"), 0)
     assert exchange.place(1, "BUY", 10) == [OrderFailed(1, 1, 103, "Duplicate order id")]
 
 

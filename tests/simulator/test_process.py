@@ -173,10 +173,14 @@ def test_a_state_without_a_directory_is_kept_in_memory(tmp_path: Path) -> None:
     ("content", "reason"),
     [
         ("{", "cannot be read (Expecting property name enclosed in double quotes: line 1 column 2 (char 1))"),
-        ("[]", "not a state of schema 1"),
-        ('{"schema": 2}', "not a state of schema 1"),
-        ('{"schema": 1, "account": "DU9"}', "it belongs to account DU9, wanted DU1234567"),
-        ('{"schema": 1, "account": "DU1234567"}', "KeyError('cash')"),
+        ("[]", "its schema is None, wanted 2"),
+        ('{"schema": 1, "account": "DU1234567", "cash": "1.00"}', "its schema is 1, wanted 2"),
+        ('{"schema": 2, "account": "DU9"}', "it belongs to account DU9, wanted DU1234567"),
+        ('{"schema": 2, "account": "DU1234567"}\n', "KeyError('next')"),
+        (
+            '{"schema": 2, "account": "DU1234567"}\n{\n',
+            "line 2 cannot be read (Expecting property name enclosed in double quotes: line 1 column 2 (char 1))",
+        ),
     ],
 )
 def test_an_unusable_state_is_exit_65_and_left_alone(tmp_path: Path, content: str, reason: str) -> None:

@@ -1,78 +1,73 @@
 # Copyright: (c) 2026, Ballast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The broker: one account, its orders, their matching against quotes, executions and commissions.
+"""The broker: one account's orders, from their arrival to their matching against quotes.
 
 Nothing here does I/O: prices and time come in through two functions, and every method returns the events that its
-call caused, in the order in which a client must learn of them.
+call caused, in the order in which a client must learn of them. The money is in ``account``.
 
-Money is whole cents. The cost of a position includes the commissions paid to open it, as at the real broker, and
-is kept as a total, so that at any moment, to the cent,
+An order goes through these hands, and may stay in each:
 
-    cash + sum of position costs == starting cash + realized profit and loss
-
-with the cost of a short position negative. Whatever an average price is rounded to on the wire, the books hold.
+    gateway     PendingSubmit, until it is to be transmitted and the link to the broker is up
+    broker      PreSubmitted, until its parent has filled, its stop price is touched, its exchange is open
+    exchange    Submitted, until it is filled, cancelled or expires
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import heapq
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
-from decimal import Decimal
+from datetime import UTC, datetime, timedelta, tzinfo
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
+from .account import BASE_CURRENCY, Account, AccountRules, commission_of
 from .contracts import Catalogue
+from .hours import NEVER, ExchangeHours, Phase, parse_time
 from .model import (
+    AT_CLOSE,
+    LIMITED,
     NO_CENTS,
+    ORDER_TYPES,
+    STOPS,
+    TIMES_IN_FORCE,
+    TRAILING,
     Charged,
-    CurrencyLedger,
     Event,
     Executed,
     Execution,
     Instrument,
     Order,
+    OrderBound,
     OrderChanged,
     OrderFailed,
+    OrderPreviewed,
     OrderRequest,
     Position,
     PositionChanged,
-    PositionValue,
     Quote,
     Valuation,
-    cents,
 )
 
-STARTING_CASH = Decimal("1000000.00")
-# An order this large is filled in two executions, at two ticks of the market.
-PARTIAL_FILL_FROM = 100
-# Positions may be worth this many times the account, as with intraday margin on stocks.
-LEVERAGE = 4
 LARGEST_QUANTITY = 1_000_000_000
 LARGEST_PRICE = 1_000_000_000
 FIRST_PERM_ID = 1_000_000_001
-# The whole state is written at every event: what is kept of the past is what every event costs.
-FINISHED_ORDERS_KEPT = 1000
+# Of the day's finished orders as many are kept, with their executions.
+FINISHED_ORDERS_KEPT = 10_000
 
-ORDER_TYPES = frozenset({"MKT", "LMT"})
-TIMES_IN_FORCE = frozenset({"DAY", "GTC"})
-
-
-def commission_of(instrument: Instrument, quantity: int, value: Decimal) -> Decimal:
-    """Return the commission in dollars for ``quantity`` units worth ``value`` of one order.
-
-    Interactive Brokers' fixed schedule: stocks 0.005 per share, at least 1.00, at most 1 % of the value;
-    currencies 0.2 basis points of the value, at least 2.00.
-    """
-    if instrument.sec_type == "CASH":
-        return cents(max(Decimal("2.00"), value * Decimal("0.00002")))
-    return cents(min(max(Decimal("1.00"), quantity * Decimal("0.005")), value * Decimal("0.01")))
+_NO_HOURS: Mapping[str, ExchangeHours] = {}
+_NOT_FOUND = "No security definition has been found for the request"
 
 
 class Broker:
     """The account and its orders.
 
-    ``quote`` gives the present quote of an instrument and ``clock`` the present moment (aware, UTC).
+    ``quote`` gives the present quote of an instrument and ``clock`` the present moment (aware, UTC); ``hours`` has the
+    exchange hours by the names that the instruments use. The broker's day begins at midnight in ``zone``.
     """
 
     def __init__(
@@ -81,23 +76,63 @@ class Broker:
         catalogue: Catalogue,
         quote: Callable[[Instrument], Quote],
         clock: Callable[[], datetime],
-        starting_cash: Decimal = STARTING_CASH,
+        rules: AccountRules | None = None,
+        hours: Mapping[str, ExchangeHours] = _NO_HOURS,
+        zone: tzinfo = UTC,
     ) -> None:
         self.account = account
         self.catalogue = catalogue
-        self.cash = starting_cash
-        self.orders: dict[tuple[int, int], Order] = {}
-        self.executions: list[Execution] = []
-        self.positions: dict[int, Position] = {}
         self.linked = True
+        # Whether orders made by hand get order ids of client 0 as they are made.
+        self.auto_bind = False
+        self.orders: dict[tuple[int, int], Order] = {}
+        self._books = Account(catalogue, quote, rules or AccountRules())
         self._quote = quote
         self._clock = clock
+        self._hours = hours
+        self._zone = zone
+        self._executions: dict[str, Execution] = {}
+        self._executions_of: dict[int, list[str]] = {}
         self._last_order_id: dict[int, int] = {}
         self._next_perm_id = FIRST_PERM_ID
         self._next_execution = 1
-        self._day = self._today()
+        self._last_by_hand = 0
+        # Indexes of self.orders: working ones at the broker or the exchange by contract id, children by their parent,
+        # OCA groups by name, finished ones in order; and what expires next.
+        self._live: dict[int, dict[tuple[int, int], None]] = {}
+        self._children: dict[tuple[int, int], list[tuple[int, int]]] = {}
+        self._groups: dict[str, dict[tuple[int, int], None]] = {}
+        self._finished: deque[tuple[int, int]] = deque()
+        self._expiries: list[tuple[int, tuple[int, int]]] = []
+        self._day = ""
+        self._day_ends = 0.0
+        # What the beginning of the day brought, told at the next tick.
+        self._news: list[Event] = []
+        # What must be saved since the last call of changes().
+        self._changed: set[tuple[str, Any]] = set()
+        self._begin_day()
 
     # --- what clients ask -------------------------------------------------------------------------------------------
+
+    @property
+    def cash(self) -> Decimal:
+        """Cash in the account's base currency."""
+        return self._books.balances[BASE_CURRENCY]
+
+    @property
+    def balances(self) -> Mapping[str, Decimal]:
+        """Cash by currency."""
+        return self._books.balances
+
+    @property
+    def positions(self) -> Mapping[int, Position]:
+        """Positions by contract id, also those that were closed."""
+        return self._books.positions
+
+    @property
+    def executions(self) -> list[Execution]:
+        """The executions of the day, oldest first; a corrected one in place of the original."""
+        return list(self._executions.values())
 
     @property
     def next_order_id(self) -> int:
@@ -108,47 +143,58 @@ class Broker:
         """Yield the orders that can still be filled, oldest first."""
         return (order for order in self.orders.values() if order.is_working)
 
+    def completed_orders(self, api_only: bool = False) -> list[Order]:
+        """Return the day's finished orders, oldest first; ``api_only`` leaves out those made by hand."""
+        orders = (self.orders[key] for key in self._finished)
+        return [order for order in orders if not (api_only and order.order_id < 0)]
+
     def valuation(self) -> Valuation:
         """Return the account at the current prices; market values are whole cents at the last price."""
-        values = []
-        for position in self.positions.values():
-            price = self._quote(self.catalogue[position.con_id]).last
-            market_value = cents(price * position.quantity)
-            values.append(PositionValue(position, price, market_value, market_value - position.cost))
-        margin = cents(sum((abs(held.market_value) for held in values), NO_CENTS) / LEVERAGE)
-        ledger = CurrencyLedger("USD", Decimal(1), self.cash, tuple(values))
-        return Valuation("USD", (ledger,), margin, margin, positions=tuple(values))
+        return self._books.valuation()
 
     # --- what clients do --------------------------------------------------------------------------------------------
 
     def place(self, request: OrderRequest) -> list[Event]:
-        """Accept, modify or reject an order, and fill what the present quote fills."""
+        """Accept, modify, preview or reject an order, and fill what the present quote fills."""
+        self._begin_day()
+        if request.what_if:
+            return self._preview(request)
         working = self.orders.get((request.client_id, request.order_id))
         if working is not None and working.is_working:
             return self._modify(working, request)
         if request.order_id <= self._last_order_id.get(request.client_id, 0):
             return [OrderFailed(request.client_id, request.order_id, 103, "Duplicate order id")]
         self._last_order_id[request.client_id] = request.order_id
-        if request.instrument is None:
-            return [_failed(request, 200, "No security definition has been found for the request")]
-        problem = self._problem(request, request.instrument)
-        if problem is not None:
-            return [_failed(request, *problem)]
-        order = Order(
-            client_id=request.client_id,
-            order_id=request.order_id,
-            perm_id=self._next_perm_id,
-            con_id=request.instrument.con_id,
-            exchange=request.exchange or request.instrument.valid_exchanges[0],
-            placed_at=_timestamp(self._clock()),
-            status="PreSubmitted" if self.linked else "PendingSubmit",
-            **_terms(request),
+        self._changed.add(("last_order_id", request.client_id))
+        return self._enter(request)
+
+    def place_by_hand(self, request: OrderRequest) -> list[Event]:
+        """Play an order made at the broker's own terminal: client 0 owns it once it is bound."""
+        self._begin_day()
+        self._last_by_hand -= 1
+        self._changed.add(("last_order_id", 0))
+        return self._enter(
+            replace(request, client_id=0, order_id=self._last_by_hand, what_if=False, transmit=True),
+            bound=self.auto_bind,
         )
-        self._next_perm_id += 1
-        events: list[Event] = [self._put(order)]
-        if self.linked:
-            events += self._submit(order)
+
+    def bind_orders(self) -> list[Event]:
+        """Give client 0 the working orders that were made by hand."""
+        events: list[Event] = []
+        for order in list(self.working_orders()):
+            if not order.bound:
+                bound = replace(order, bound=True)
+                events += [OrderBound(bound), self._put(bound)]
         return events
+
+    def reject(self, request: OrderRequest, code: int, text: str) -> list[Event]:
+        """Refuse an order as the broker would; it is remembered as Inactive."""
+        self._last_order_id[request.client_id] = max(request.order_id, self._last_order_id.get(request.client_id, 0))
+        self._changed.add(("last_order_id", request.client_id))
+        if request.instrument is None or request.quantity != int(request.quantity):
+            return [_failed(request, code, text)]
+        order = self._order(request, request.instrument)
+        return [_failed(request, code, text), self._finish(order, "Inactive", "Rejected")]
 
     def cancel(self, client_id: int, order_id: int) -> list[Event]:
         """Cancel a client's own order; while the link is down the request waits for it."""
@@ -164,22 +210,54 @@ class Broker:
             return [OrderFailed(client_id, order_id, 161, text)]
         if not self.linked:
             return [self._put(replace(order, status="PendingCancel"))]
-        return [
-            self._put(replace(order, status="Cancelled")),
-            OrderFailed(client_id, order_id, 202, "Order Canceled - reason:"),
-        ]
+        return self._cancel(order, "Cancelled by Trader")
 
     def cancel_all(self) -> list[Event]:
         """Cancel every working order of every client."""
-        return [event for order in list(self.working_orders()) for event in self.cancel(*order.key)]
+        return [
+            event
+            for order in list(self.working_orders())
+            if self.orders[order.key].is_working  # not any more when its parent was cancelled just now
+            for event in self.cancel(*order.key)
+        ]
+
+    def cancel_by_perm_id(self, perm_id: int) -> list[Event]:
+        """Cancel an order as the broker's own staff could. Raises KeyError when there is no such working order."""
+        for order in self.working_orders():
+            if order.perm_id == perm_id:
+                return self._cancel(order, "Cancelled by System")
+        raise KeyError(perm_id)
 
     # --- what the market and the broker's own network do ------------------------------------------------------------
 
     def match(self) -> list[Event]:
-        """Fill what the present quotes fill; called once per tick of the market."""
+        """Fill what the present quotes fill, and expire what is due; called once per tick of the market."""
+        now = self._begin_day()
+        events, self._news = self._news, []
         if not self.linked:
-            return []
-        return [event for order in list(self.working_orders()) for event in self._fill(order)]
+            return events
+        while self._expiries and self._expiries[0][0] <= now:
+            order = self.orders.get(heapq.heappop(self._expiries)[1])
+            if order is not None and order.is_working and order.expires_at is not None and order.expires_at <= now:
+                events += self._expire(order)
+        for con_id in list(self._live):
+            instrument = self.catalogue[con_id]
+            if instrument.hours and not self._phase(instrument, now, liquid=False).is_open:
+                continue
+            quote = self._quote(instrument)
+            for key in list(self._live.get(con_id, ())):
+                order = self.orders[key]
+                # By far the most orders rest at their limit: they are passed over here.
+                limit = order.limit_price
+                if (
+                    limit is not None
+                    and order.status == "Submitted"
+                    and (quote.ask > limit if order.action == "BUY" else quote.bid < limit)
+                ):
+                    continue
+                if order.is_working:
+                    events += self._advance(order, instrument, quote, now)
+        return events
 
     def lose_link(self) -> None:
         """The gateway loses the broker: nothing fills, and orders and cancellations wait."""
@@ -189,109 +267,342 @@ class Broker:
         """The gateway finds the broker again: what waited goes through."""
         self.linked = True
         events: list[Event] = []
-        for order in list(self.working_orders()):
-            if order.status == "PendingSubmit":
-                events += self._submit(order)
+        for waiting in list(self.working_orders()):
+            order = self.orders[waiting.key]
+            if order.status == "PendingSubmit" and order.transmit:
+                events += self._accept(order)
             elif order.status == "PendingCancel":
                 events += self.cancel(*order.key)
         return events
 
+    def correct(self, execution_id: str, price: Decimal) -> list[Event]:
+        """Correct the price of an execution of the day. Raises KeyError when there is no such execution."""
+        old = self._executions[execution_id]
+        instrument = self.catalogue[old.con_id]
+        position, realized = self._books.correct(instrument, old, price)
+        stem, number = execution_id.rsplit(".", 1)
+        new = replace(old, execution_id=f"{stem}.{int(number) + 1:02d}", price=price, realized=realized)
+        order = next((order for order in self.orders.values() if order.perm_id == old.perm_id), None)
+        events: list[Event] = [Executed(new)]
+        if order is not None:
+            changed = replace(order, filled_value=order.filled_value + old.quantity * (price - old.price))
+            new = replace(new, average_price=changed.average_fill_price)
+            events = [Executed(new), self._put(changed)]
+        self._executions = {
+            (new if entry is old else entry).execution_id: new if entry is old else entry
+            for entry in self._executions.values()
+        }
+        ids = self._executions_of[old.perm_id]
+        ids[ids.index(execution_id)] = new.execution_id
+        self._changed |= {("execution", execution_id), ("execution", new.execution_id)}
+        self._note_books(instrument)
+        return [*events, Charged(new), PositionChanged(position)]
+
     # --- state ------------------------------------------------------------------------------------------------------
 
     def forget_finished(self) -> None:
-        """Forget earlier days once the UTC day changes, and the oldest finished orders with their executions.
+        """Forget earlier days once the broker's day changes, and the oldest finished orders with their executions.
 
         Cash and positions, with what was realized on them, are totals of their own and stay as they are.
         """
-        if self._day != (today := self._today()):
-            self._day = today
-            self._forget_earlier_days()
-        finished = [order for order in self.orders.values() if not order.is_working]
-        oldest = finished[:-FINISHED_ORDERS_KEPT]
-        if oldest:
-            for order in oldest:
-                del self.orders[order.key]
-            gone = {order.perm_id for order in oldest}
-            self.executions = [execution for execution in self.executions if execution.perm_id not in gone]
+        self._begin_day()
+        while len(self._finished) > FINISHED_ORDERS_KEPT:
+            self._forget(self._finished.popleft())
+
+    def changes(self) -> dict[str, Any]:
+        """Return what changed since the last call as records by key, JSON values; None for a record that is gone."""
+        found = {f"{kind}:{_text(key)}": self._record(kind, key) for kind, key in self._changed}
+        self._changed.clear()
+        return found
 
     def to_state(self) -> dict[str, Any]:
-        """Return everything that must survive a restart, as JSON values (amounts as decimal strings)."""
-        return {
-            "account": self.account,
-            "cash": str(self.cash),
-            "next_perm_id": self._next_perm_id,
-            "next_execution": self._next_execution,
-            "last_order_id": {str(client): order_id for client, order_id in self._last_order_id.items()},
-            "positions": [position.to_json() for position in self.positions.values()],
-            "orders": [order.to_json() for order in self.orders.values()],
-            "executions": [execution.to_json() for execution in self.executions],
-        }
+        """Return everything that must survive a restart: records by key, as ``changes`` gives them."""
+        keys: list[tuple[str, Any]] = [("day", ""), ("next", "")]
+        keys += [("last_order_id", client) for client in self._last_order_id]
+        keys += [("last_order_id", 0)] if self._last_by_hand else []
+        keys += [("cash", currency) for currency in self._books.balances]
+        keys += [("position", con_id) for con_id in self._books.positions]
+        keys += [("order", key) for key in self.orders]
+        keys += [("execution", execution_id) for execution_id in self._executions]
+        keys += [("instrument", con_id) for con_id in self._derivatives()]
+        return {f"{kind}:{_text(key)}": self._record(kind, key) for kind, key in keys}
 
-    def restore_state(self, state: dict[str, Any]) -> None:
+    def restore_state(self, state: Mapping[str, Any]) -> None:
         """Take over what ``to_state`` returned, but for the finished orders and the executions of earlier days.
 
         Raises KeyError, TypeError, ValueError or ArithmeticError when the state is not of that shape.
         """
-        self.cash = Decimal(state["cash"])
-        self._next_perm_id = int(state["next_perm_id"])
-        self._next_execution = int(state["next_execution"])
-        self._last_order_id = {int(client): int(order_id) for client, order_id in state["last_order_id"].items()}
-        positions = [Position.from_json(document) for document in state["positions"]]
-        orders = [Order.from_json(document) for document in state["orders"]]
-        executions = [Execution.from_json(document) for document in state["executions"]]
+        records: dict[str, dict[str, Any]] = {}
+        for name, record in state.items():
+            kind, _, key = name.partition(":")
+            records.setdefault(kind, {})[key] = record
+        counters = records["next"][""]
+        self._next_perm_id = int(counters["perm_id"])
+        self._next_execution = int(counters["execution"])
+        self._last_by_hand = int(counters["by_hand"])
+        last_ids = {int(client): int(order_id) for client, order_id in records.get("last_order_id", {}).items()}
+        self._last_order_id = {client: order_id for client, order_id in last_ids.items() if order_id}
+        for document in records.get("instrument", {}).values():
+            instrument = Instrument.from_json(document)
+            if instrument.con_id not in self.catalogue:
+                self.catalogue.add(instrument)
+        positions = [Position.from_json(document) for document in records.get("position", {}).values()]
+        orders = [Order.from_json(document) for document in records.get("order", {}).values()]
+        executions = [Execution.from_json(document) for document in records.get("execution", {}).values()]
         for con_id in [entry.con_id for entries in (positions, orders, executions) for entry in entries]:
             if con_id not in self.catalogue:
                 raise ValueError(f"contract id {con_id} is not listed")
-        self.positions = {position.con_id: position for position in positions}
-        self.orders = {order.key: order for order in orders}
-        self.executions = executions
-        self._forget_earlier_days()
+        balances = {currency: Decimal(amount) for currency, amount in records["cash"].items()}
+        self._books.restore(balances, {position.con_id: position for position in positions})
+        self.orders = {order.key: order for order in sorted(orders, key=lambda order: order.perm_id)}
+        self._executions = {execution.execution_id: execution for execution in executions}
+        self._reindex()
+        self._changed.clear()
+        self._day = str(records["day"][""])
+        self._day_ends = 0.0
+        self._begin_day()
 
-    # --- inside -----------------------------------------------------------------------------------------------------
+    # --- inside: the order's way ------------------------------------------------------------------------------------
 
-    def _today(self) -> str:
-        return _timestamp(self._clock())[:10]
+    def _enter(self, request: OrderRequest, bound: bool = True) -> list[Event]:
+        """Take a new order in, or refuse it."""
+        if request.instrument is None:
+            return [_failed(request, 200, _NOT_FOUND)]
+        problem = self._problem(request, request.instrument) or self._family_problem(request)
+        if problem is None:
+            problem = self._funds_problem(request, request.instrument)
+            if problem is not None:
+                return self.reject(request, *problem)
+        if problem is not None:
+            return [_failed(request, *problem)]
+        order = replace(self._order(request, request.instrument), bound=bound)
+        if request.parent_id:
+            parent = self.orders[request.client_id, request.parent_id]
+            self._children.setdefault(parent.key, []).append(order.key)
+            if not order.oca_group:
+                # The children of one order are a group of their own, as if the client had said so.
+                order = replace(order, oca_group=str(parent.perm_id), oca_type=3)
+        if not order.transmit:
+            return [self._put(order)]
+        self._put(order)
+        return self._transmit(order)
 
-    def _forget_earlier_days(self) -> None:
-        today = self._today()
-        self.orders = {
-            key: order for key, order in self.orders.items() if order.is_working or order.placed_at[:10] == today
-        }
-        self.executions = [execution for execution in self.executions if execution.time[:10] == today]
+    def _order(self, request: OrderRequest, instrument: Instrument) -> Order:
+        order = Order(
+            **_terms(request),
+            client_id=request.client_id,
+            order_id=request.order_id,
+            perm_id=self._next_perm_id,
+            con_id=instrument.con_id,
+            exchange=request.exchange or instrument.valid_exchanges[0],
+            action=request.action,
+            quantity=int(request.quantity),
+            placed_at=_timestamp(self._clock()),
+            status="PendingSubmit",
+        )
+        self._next_perm_id += 1
+        self._changed.add(("next", ""))
+        return order
 
-    def _put(self, order: Order) -> OrderChanged:
-        self.orders[order.key] = order
-        return OrderChanged(order)
+    def _transmit(self, order: Order) -> list[Event]:
+        """Send an order with its whole family, parents first, as far as it was not sent yet."""
+        events: list[Event] = []
+        for key in [member.key for member in self._family(order)]:
+            member = self.orders[key]
+            # One may be cancelled by now, by the fill of another.
+            if member.is_working and (key == order.key or not member.transmit):
+                sent = replace(member, transmit=True)
+                events += self._accept(sent) if self.linked else [self._put(sent)]
+        return events
 
-    def _problem(self, request: OrderRequest, instrument: Instrument) -> tuple[int, str] | None:
-        """Return the error code and text that refuses the request's terms, or None."""
-        reason = ""
-        if request.unsupported:
-            reason = f"{request.unsupported} is not simulated"
-        elif request.account not in ("", self.account):
-            reason = f"account {request.account} is not {self.account}"
-        elif request.action not in ("BUY", "SELL"):
-            reason = f"action {request.action!r} is neither BUY nor SELL"
-        elif request.order_type not in ORDER_TYPES:
-            reason = f"order type {request.order_type!r} is not simulated, only MKT and LMT"
-        elif request.tif not in TIMES_IN_FORCE:
-            reason = f"time in force {request.tif!r} is not simulated, only DAY and GTC"
-        elif not 0 < request.quantity <= LARGEST_QUANTITY or request.quantity != int(request.quantity):
-            reason = f"quantity {request.quantity} is not a whole number of 1 to {LARGEST_QUANTITY}"
-        elif request.order_type == "LMT" and not 0 < (request.limit_price or 0) <= LARGEST_PRICE:
-            reason = f"limit price {request.limit_price} is not between 0 and {LARGEST_PRICE}"
-        if reason:
-            return 201, f"Order rejected - reason:{reason}"
-        limit_price = request.limit_price if request.order_type == "LMT" else None
-        if limit_price is not None and limit_price % instrument.min_tick:
-            return 110, "The price does not conform to the minimum price variation for this contract."
-        held = self.positions.get(instrument.con_id, Position(instrument.con_id)).quantity
-        after = held + (request.quantity if request.action == "BUY" else -request.quantity)
-        added = cents((abs(after) - abs(held)) * (limit_price or self._quote(instrument).ask))
-        power = self.valuation().buying_power
-        if added > max(power, NO_CENTS):
-            return 201, f"Order rejected - reason:order adds {added} to positions, buying power is {power}"
-        return None
+    def _family(self, order: Order) -> Iterator[Order]:
+        """Yield the working orders of an order's family, parents before children."""
+        root = order
+        while root.parent_id and (root.client_id, root.parent_id) in self.orders:
+            root = self.orders[root.client_id, root.parent_id]
+        waiting = deque([root.key])
+        while waiting:
+            key = waiting.popleft()
+            member = self.orders.get(key)
+            if member is not None and member.is_working:
+                yield member
+            waiting.extend(self._children.get(key, ()))
+
+    def _accept(self, order: Order) -> list[Event]:
+        """The broker has the order: hold it for its parent, or pass it on."""
+        parent = self.orders.get((order.client_id, order.parent_id)) if order.parent_id else None
+        if parent is not None and parent.status in ("Cancelled", "Inactive"):
+            return self._cancel(order, "Cancelled by System")
+        stops = order.order_type in STOPS | TRAILING
+        if parent is not None and parent.status != "Filled":
+            held = replace(order, status="PreSubmitted", why_held="child,trigger" if stops else "child")
+            return [self._put(self._with_expiry(held))]
+        pre_submitted = replace(order, status="PreSubmitted", why_held="trigger" if stops else "")
+        return [self._put(self._with_expiry(pre_submitted)), *self._release(pre_submitted.key)]
+
+    def _release(self, key: tuple[int, int]) -> list[Event]:
+        """Pass an order that nothing holds any more to its exchange; say so when that is closed."""
+        order = self.orders[key]
+        instrument = self.catalogue[order.con_id]
+        now = self._clock().timestamp()
+        if self._is_open(instrument, order, now):
+            if order.tif == "OPG":
+                return self._cancel(order, "OPG orders are taken before the opening only")
+            return self._advance(order, instrument, self._quote(instrument), now)
+        if order.tif in ("IOC", "FOK"):
+            return self._cancel(order, "the exchange is closed")
+        opens = self._hours[instrument.hours].next_open(now, self._is_liquid_only(instrument, order))
+        if opens == NEVER:
+            return self._cancel(order, "the exchange does not open any more")
+        text = (
+            f"Order Message:\n{order.action} {order.quantity} {instrument.local_symbol} {instrument.primary_exchange}\n"
+            "Warning: Your order will not be placed at the exchange until "
+            f"{self._local(instrument, opens):%Y-%m-%d %H:%M:%S} {instrument.time_zone}."
+        )
+        return [OrderFailed(*order.key, 399, text)]
+
+    def _advance(self, order: Order, instrument: Instrument, quote: Quote, now: float) -> list[Event]:
+        """Bring a released order as far as the present quote takes it."""
+        if not self._is_open(instrument, order, now):
+            return []
+        events: list[Event] = []
+        if order.order_type in STOPS | TRAILING and not order.triggered:
+            order, triggered = _watched(order, instrument, quote)
+            if not triggered:
+                if order is not self.orders[order.key]:
+                    self._put(order)
+                return events
+            order = replace(order, triggered=True, status="Submitted", why_held="")
+            events.append(self._put(order))
+        elif order.status == "PreSubmitted":
+            order = replace(order, status="Submitted", why_held="")
+            events.append(self._put(order))
+        if order.order_type in AT_CLOSE:
+            return events
+        events += self._fill(order, instrument, quote)
+        if order.tif in ("IOC", "FOK", "OPG"):
+            rest = self.orders[order.key]
+            if rest.is_working:
+                events += self._cancel(rest, f"{order.tif} order is not filled")
+        return events
+
+    def _fill(self, order: Order, instrument: Instrument, quote: Quote, closing: bool = False) -> list[Event]:
+        """Fill as much of a submitted order as the present quote fills: all, half, or nothing."""
+        buying = order.action == "BUY"
+        price = quote.last if closing else quote.ask if buying else quote.bid
+        limit = order.limit_price
+        if limit is not None and (price > limit if buying else price < limit):
+            return []
+        units = order.remaining
+        whole = order.all_or_none or order.tif == "FOK" or closing
+        if not order.filled and order.quantity >= self._books.rules.partial_fill_from and not whole:
+            units = (order.quantity + 1) // 2
+        return self._book(order, instrument, units, price)
+
+    def _book(self, order: Order, instrument: Instrument, units: int, price: Decimal) -> list[Event]:
+        """Fill ``units`` of an order at ``price``, with all that follows from it for other orders."""
+        filled = order.filled + units
+        filled_value = order.filled_value + units * price
+        commission = commission_of(
+            instrument, filled, filled_value * instrument.multiplier, self._books.rate(instrument.currency)
+        )
+        changed = replace(
+            order,
+            filled=filled,
+            filled_value=filled_value,
+            last_fill_price=price,
+            commission=commission,
+        )
+        execution, position = self._execute(
+            instrument,
+            units if order.action == "BUY" else -units,
+            price,
+            commission - order.commission,
+            client_id=order.client_id,
+            order_id=order.order_id,
+            perm_id=order.perm_id,
+            cumulative_quantity=filled,
+            average_price=changed.average_fill_price,
+            order_ref=order.order_ref,
+        )
+        if filled == order.quantity:
+            told = self._finish(changed, "Filled", f"Filled Size: {filled}")
+        else:
+            told = self._put(changed)
+        events: list[Event] = [Executed(execution), told, Charged(execution), PositionChanged(position)]
+        if changed.oca_group:
+            events += self._reduce_group(changed, units, order.remaining)
+        if filled == order.quantity:
+            for key in self._children.get(order.key, ()):
+                child = self.orders.get(key)
+                if child is not None and child.status == "PreSubmitted" and child.why_held.startswith("child"):
+                    released = replace(child, why_held=child.why_held.removeprefix("child").lstrip(","))
+                    self._put(released)
+                    events += self._release(key) if self.linked else []
+        return events
+
+    def _execute(
+        self, instrument: Instrument, signed: int, price: Decimal, commission: Decimal, **fields: Any
+    ) -> tuple[Execution, Position]:
+        """Book a fill of ``signed`` units and make its execution."""
+        now = self._clock()
+        position, realized = self._books.book(instrument, signed, price, commission)
+        execution = Execution(
+            execution_id=f"{now:%Y%m%d}.{self._next_execution:08x}.01.01",
+            con_id=instrument.con_id,
+            exchange=instrument.primary_exchange,
+            side="BOT" if signed > 0 else "SLD",
+            quantity=abs(signed),
+            price=price,
+            time=_timestamp(now),
+            commission=commission,
+            realized=realized,
+            **fields,
+        )
+        self._next_execution += 1
+        self._executions[execution.execution_id] = execution
+        self._executions_of.setdefault(execution.perm_id, []).append(execution.execution_id)
+        self._changed |= {("next", ""), ("execution", execution.execution_id)}
+        self._note_books(instrument)
+        return execution, position
+
+    def _reduce_group(self, order: Order, units: int, of_units: int) -> list[Event]:
+        """Let the fill of ``units`` of an order's ``of_units`` cancel (type 1) or reduce the others of its group."""
+        events: list[Event] = []
+        for key in list(self._groups.get(order.oca_group, ())):
+            other = self.orders[key]
+            if key == order.key or not other.is_working:
+                continue
+            if order.oca_type == 1:
+                events += self._cancel(other, "Cancelled by OCA group")
+                continue
+            reduced = other.remaining - math.ceil(other.remaining * units / of_units)
+            if reduced > 0:
+                events.append(self._put(replace(other, quantity=other.filled + reduced)))
+            else:
+                events += self._cancel(other, "Cancelled by OCA group")
+        return events
+
+    def _cancel(self, order: Order, reason: str) -> list[Event]:
+        """Cancel a working order and the children that wait for it."""
+        events: list[Event] = [
+            self._finish(order, "Cancelled", reason),
+            OrderFailed(order.client_id, order.order_id, 202, "Order Canceled - reason:"),
+        ]
+        for key in self._children.get(order.key, ()):
+            child = self.orders.get(key)
+            if child is not None and child.is_working:
+                events += self._cancel(child, "Cancelled with its parent")
+        return events
+
+    def _expire(self, order: Order) -> list[Event]:
+        """End an order whose time is over; what is to be filled at the close is filled now."""
+        events: list[Event] = []
+        if order.order_type in AT_CLOSE and order.status == "Submitted":
+            instrument = self.catalogue[order.con_id]
+            events += self._fill(order, instrument, self._quote(instrument), closing=True)
+            order = self.orders[order.key]
+        return [*events, *(self._cancel(order, "Expired") if order.is_working else [])]
 
     def _modify(self, order: Order, request: OrderRequest) -> list[Event]:
         instrument = self.catalogue[order.con_id]
@@ -299,8 +610,10 @@ class Broker:
             problem: tuple[int, str] | None = (105, "Order being modified does not match original order")
         elif order.status == "PendingCancel":
             problem = 105, "Order being modified is being cancelled"
+        elif order.transmit and not request.transmit:
+            problem = 105, "a change that is not to be transmitted is not simulated"
         else:
-            problem = self._problem(request, instrument)
+            problem = self._problem(request, instrument) or self._funds_problem(request, instrument, order.filled)
             if problem is None and request.quantity <= order.filled:
                 problem = 105, f"Order being modified has {order.filled} filled, quantity {request.quantity} is too low"
             elif problem is not None and problem[0] == 201:
@@ -309,83 +622,341 @@ class Broker:
         if problem is not None:
             # The unchanged order follows, so that the client's view of it is the broker's again.
             return [_failed(request, *problem), OrderChanged(order)]
-        changed = replace(order, **_terms(request))
-        return [self._put(changed), *(self._fill(changed) if self.linked else [])]
+        terms = _terms(request) | {"parent_id": order.parent_id, "transmit": order.transmit}
+        if order.parent_id and not request.oca_group:
+            terms |= {"oca_group": order.oca_group, "oca_type": order.oca_type}
+        changed = replace(order, **terms, quantity=int(request.quantity))
+        if changed.order_type != order.order_type or not order.triggered:
+            changed = replace(changed, triggered=False, stop_price=None)
+        self._ungroup(order)
+        if not order.transmit:
+            self._put(changed)
+            return self._transmit(changed) if request.transmit else [OrderChanged(changed)]
+        if order.status == "PendingSubmit":
+            return [self._put(changed)]
+        stops = changed.order_type in STOPS | TRAILING and not changed.triggered
+        held = ["child"] if order.why_held.startswith("child") else []
+        changed = self._with_expiry(replace(changed, why_held=",".join([*held, *(["trigger"] if stops else [])])))
+        now = self._clock().timestamp()
+        if held or stops or not self._is_open(instrument, changed, now):
+            changed = replace(changed, status="PreSubmitted")
+        events: list[Event] = [self._put(changed)]
+        if not held and self.linked:
+            events += self._advance(changed, instrument, self._quote(instrument), now)
+        return events
 
-    def _submit(self, order: Order) -> list[Event]:
-        submitted = replace(order, status="Submitted")
-        return [self._put(submitted), *self._fill(submitted)]
+    def _preview(self, request: OrderRequest) -> list[Event]:
+        """Tell what an order would do, without one."""
+        if request.instrument is None:
+            return [_failed(request, 200, _NOT_FOUND)]
+        problem = self._problem(request, request.instrument)
+        if problem is not None:
+            return [_failed(request, *problem)]
+        quantity = int(request.quantity)
+        order = Order(
+            **_terms(request),
+            client_id=request.client_id,
+            order_id=request.order_id,
+            perm_id=0,
+            con_id=request.instrument.con_id,
+            exchange=request.exchange or request.instrument.valid_exchanges[0],
+            action=request.action,
+            quantity=quantity,
+            placed_at=_timestamp(self._clock()),
+        )
+        price = order.limit_price or self._quote(request.instrument).ask
+        margin = self._books.preview(request.instrument, quantity if order.action == "BUY" else -quantity, price)
+        return [OrderPreviewed(order, margin)]
 
-    def _fill(self, order: Order) -> list[Event]:
-        """Fill as much of a submitted order as the present quote fills: all, half, or nothing."""
+    # --- inside: refusals -------------------------------------------------------------------------------------------
+
+    def _problem(self, request: OrderRequest, instrument: Instrument) -> tuple[int, str] | None:
+        """Return the error code and text that refuses the request's terms, or None."""
+        reason = self._unusable(request, instrument)
+        if reason:
+            return 201, f"Order rejected - reason:{reason}"
+        prices = [request.limit_price if request.order_type in LIMITED else None, request.trail_stop_price]
+        prices.append(request.aux_price if request.order_type in STOPS | TRAILING else None)
+        if any(price % instrument.min_tick for price in prices if price is not None):
+            return 110, "The price does not conform to the minimum price variation for this contract."
+        return None
+
+    def _unusable(self, request: OrderRequest, instrument: Instrument) -> str:
+        """Return what cannot be played, empty when everything can."""
+        kind = request.order_type
+        checks = (
+            (bool(request.unsupported), f"{request.unsupported} is not simulated"),
+            (request.account not in ("", self.account), f"account {request.account} is not {self.account}"),
+            (request.action not in ("BUY", "SELL"), f"action {request.action!r} is neither BUY nor SELL"),
+            (kind not in ORDER_TYPES, f"order type {kind!r} is not simulated, only {', '.join(sorted(ORDER_TYPES))}"),
+            (
+                request.tif not in TIMES_IN_FORCE,
+                f"time in force {request.tif!r} is not simulated, only {', '.join(sorted(TIMES_IN_FORCE))}",
+            ),
+            (
+                not 0 < request.quantity <= LARGEST_QUANTITY or request.quantity != int(request.quantity),
+                f"quantity {request.quantity} is not a whole number of 1 to {LARGEST_QUANTITY}",
+            ),
+            (instrument.sec_type == "IND", f"{instrument.symbol} is an index, which cannot be traded"),
+            (
+                bool(instrument.expiry) and instrument.expiry < self._day.replace("-", ""),
+                f"{instrument.local_symbol} expired on {instrument.expiry}",
+            ),
+            (request.oca_type not in (0, 1, 2, 3), f"OCA type {request.oca_type} is not one of 1, 2, 3"),
+            (
+                kind in LIMITED - {"TRAIL LIMIT"} and not _is_price(request.limit_price),
+                f"limit price {request.limit_price} is not between 0 and {LARGEST_PRICE}",
+            ),
+            (
+                kind in STOPS and not _is_price(request.aux_price),
+                f"stop price {request.aux_price} is not between 0 and {LARGEST_PRICE}",
+            ),
+            (
+                kind in TRAILING and _is_price(request.aux_price) == _is_percent(request.trailing_percent),
+                f"one of trailing amount {request.aux_price} and trailing percent {request.trailing_percent} is wanted",
+            ),
+            (
+                kind == "TRAIL LIMIT" and (request.limit_price_offset is None) == (request.limit_price is None),
+                f"one of limit price {request.limit_price} and its offset {request.limit_price_offset} is wanted",
+            ),
+            (
+                kind == "TRAIL LIMIT" and request.limit_price is not None and request.trail_stop_price is None,
+                "a trailing limit order with a limit price wants a trailing stop price",
+            ),
+            (
+                (kind in AT_CLOSE or request.tif == "OPG") and not instrument.hours,
+                f"{request.tif} {kind} wants an exchange that opens and closes, this one never does",
+            ),
+            (kind in AT_CLOSE and request.tif != "DAY", f"time in force of {kind} is {request.tif}, wanted DAY"),
+            (
+                kind in STOPS | TRAILING and request.tif in ("IOC", "FOK", "OPG"),
+                f"time in force {request.tif} does not go with order type {kind}",
+            ),
+        )
+        for wrong, reason in checks:
+            if wrong:
+                return reason
+        if request.tif == "GTD":
+            try:
+                end = parse_time(request.good_till_date, instrument.time_zone)
+            except ValueError as error:
+                return f"good till date: {error}"
+            if end <= self._clock():
+                return f"good till date {request.good_till_date} is over"
+        return ""
+
+    def _family_problem(self, request: OrderRequest) -> tuple[int, str] | None:
+        if not request.parent_id:
+            return None
+        parent = self.orders.get((request.client_id, request.parent_id))
+        if parent is None:
+            return 10006, f"Missing parent order: {request.parent_id}"
+        if not parent.is_working and parent.status != "Filled":
+            return 201, f"Order rejected - reason:parent order {request.parent_id} is {parent.status}"
+        return None
+
+    def _funds_problem(self, request: OrderRequest, instrument: Instrument, filled: int = 0) -> tuple[int, str] | None:
+        """Return what refuses an order that the account cannot carry. A child closes what its parent opens."""
+        if request.parent_id:
+            return None
+        held = self._books.held(instrument)
+        units = int(request.quantity) - filled
+        signed = units if request.action == "BUY" else -units
+        if abs(held + signed) <= abs(held):
+            return None
+        price = request.limit_price if request.order_type in LIMITED else None
+        reason = self._books.lacks(instrument, signed, price or self._quote(instrument).ask)
+        return (201, f"Order rejected - reason:{reason}") if reason else None
+
+    # --- inside: hours ----------------------------------------------------------------------------------------------
+
+    def _phase(self, instrument: Instrument, now: float, liquid: bool) -> Phase:
+        return self._hours[instrument.hours].phase(now, liquid)
+
+    def _is_liquid_only(self, instrument: Instrument, order: Order) -> bool:
+        """Tell whether an order waits for the regular hours: those of stocks and options do, unless told otherwise."""
+        if instrument.sec_type == "OPT":
+            return True
+        return instrument.sec_type == "STK" and not (order.outside_rth and order.order_type in LIMITED)
+
+    def _is_open(self, instrument: Instrument, order: Order, now: float) -> bool:
+        if not instrument.hours:
+            return True
+        return self._phase(instrument, now, self._is_liquid_only(instrument, order)).is_open
+
+    def _with_expiry(self, order: Order) -> Order:
+        """Return the order with the moment at which it ends by itself."""
         instrument = self.catalogue[order.con_id]
-        quote = self._quote(instrument)
-        buying = order.action == "BUY"
-        price = quote.ask if buying else quote.bid
-        limit = order.limit_price
-        if limit is not None and (price > limit if buying else price < limit):
-            return []
-        units = order.remaining
-        if not order.filled and order.quantity >= PARTIAL_FILL_FROM:
-            units = (order.quantity + 1) // 2
-        filled = order.filled + units
-        filled_value = order.filled_value + units * price
-        commission = commission_of(instrument, filled, filled_value)
-        changed = replace(
-            order,
-            filled=filled,
-            filled_value=filled_value,
-            last_fill_price=price,
-            commission=commission,
-            status="Filled" if filled == order.quantity else order.status,
-        )
-        signed = units if buying else -units
-        position, realized = self._book(instrument, signed, price, commission - order.commission)
-        now = self._clock()
-        execution = Execution(
-            execution_id=f"{now:%Y%m%d}.{self._next_execution:08x}.01.01",
-            client_id=order.client_id,
-            order_id=order.order_id,
-            perm_id=order.perm_id,
-            con_id=order.con_id,
-            exchange=instrument.primary_exchange,
-            side="BOT" if buying else "SLD",
-            quantity=units,
-            price=price,
-            cumulative_quantity=filled,
-            average_price=changed.average_fill_price,
-            order_ref=order.order_ref,
-            time=_timestamp(now),
-            commission=commission - order.commission,
-            realized=realized,
-        )
-        self._next_execution += 1
-        self.executions.append(execution)
-        return [Executed(execution), self._put(changed), Charged(execution), PositionChanged(position)]
+        expires_at: int | None = None
+        if order.tif == "GTD":
+            expires_at = int(parse_time(order.good_till_date, instrument.time_zone).timestamp())
+        elif order.tif in ("DAY", "OPG") and instrument.hours:
+            end = self._hours[instrument.hours].session_end(
+                self._clock().timestamp(), self._is_liquid_only(instrument, order)
+            )
+            expires_at = None if end == NEVER else int(end)
+        return order if order.expires_at == expires_at else replace(order, expires_at=expires_at)
 
-    def _book(
-        self, instrument: Instrument, signed: int, price: Decimal, commission: Decimal
-    ) -> tuple[Position, Decimal | None]:
-        """Book a fill of ``signed`` units; return the position and what was realized, None if nothing was closed."""
-        old = self.positions.get(instrument.con_id, Position(instrument.con_id))
-        amount = cents(signed * price)
-        self.cash -= amount + commission
-        closing = 0 if old.quantity * signed >= 0 else min(abs(signed), abs(old.quantity))
-        share = Decimal(closing) / abs(signed)
-        closing_amount, closing_commission = cents(amount * share), cents(commission * share)
-        quantity, cost, realized = old.quantity, old.cost, None
-        if closing:
-            released = cents(cost * closing / abs(quantity))
-            realized = -closing_amount - closing_commission - released
-            quantity += closing if signed > 0 else -closing
-            cost -= released
-        opening = abs(signed) - closing
-        if opening:
-            quantity += opening if signed > 0 else -opening
-            cost += amount - closing_amount + commission - closing_commission
-        position = Position(instrument.con_id, quantity, cost, old.realized + (realized or NO_CENTS))
-        self.positions[instrument.con_id] = position
-        return position, realized
+    def _local(self, instrument: Instrument, moment: float) -> datetime:
+        return datetime.fromtimestamp(moment, ZoneInfo(instrument.time_zone))
+
+    # --- inside: keeping --------------------------------------------------------------------------------------------
+
+    def _put(self, order: Order) -> OrderChanged:
+        """Keep an order and its place in the indexes."""
+        key = order.key
+        old = self.orders.get(key)
+        self.orders[key] = order
+        self._changed.add(("order", key))
+        if old is None or order.oca_group != old.oca_group:
+            self._changed.add(("instrument", order.con_id))
+        self._index(order, None if old is None else old.expires_at)
+        return OrderChanged(order)
+
+    def _index(self, order: Order, known_expiry: int | None = None) -> None:
+        key = order.key
+        released = order.status == "Submitted" or (
+            order.status == "PreSubmitted" and not order.why_held.startswith("child")
+        )
+        if released:
+            self._live.setdefault(order.con_id, {})[key] = None
+        elif key in (live := self._live.get(order.con_id, {})):
+            del live[key]
+            if not live:
+                del self._live[order.con_id]
+        if order.is_working:
+            if order.oca_group:
+                self._groups.setdefault(order.oca_group, {})[key] = None
+            if order.expires_at is not None and order.expires_at != known_expiry:
+                heapq.heappush(self._expiries, (order.expires_at, key))
+
+    def _ungroup(self, order: Order) -> None:
+        group = self._groups.get(order.oca_group)
+        if group is not None:
+            group.pop(order.key, None)
+            if not group:
+                del self._groups[order.oca_group]
+
+    def _finish(self, order: Order, status: str, reason: str) -> OrderChanged:
+        """Keep an order in its final state."""
+        self._ungroup(order)
+        self._finished.append(order.key)
+        done = replace(
+            order, status=status, why_held="", completed_at=_timestamp(self._clock()), completed_status=reason
+        )
+        return self._put(done)
+
+    def _forget(self, key: tuple[int, int]) -> None:
+        order = self.orders.pop(key)
+        self._changed.add(("order", key))
+        self._children.pop(key, None)
+        for execution_id in self._executions_of.pop(order.perm_id, ()):
+            del self._executions[execution_id]
+            self._changed.add(("execution", execution_id))
+
+    def _reindex(self) -> None:
+        self._live, self._children, self._groups, self._expiries = {}, {}, {}, []
+        for order in self.orders.values():
+            self._index(order)
+            if order.parent_id:
+                self._children.setdefault((order.client_id, order.parent_id), []).append(order.key)
+        finished = [order for order in self.orders.values() if not order.is_working]
+        self._finished = deque(order.key for order in sorted(finished, key=lambda order: order.completed_at))
+        self._executions_of = {}
+        for execution in self._executions.values():
+            self._executions_of.setdefault(execution.perm_id, []).append(execution.execution_id)
+
+    def _begin_day(self) -> float:
+        """Return the present moment, in seconds; at the first of a new day, part with the day before."""
+        moment = self._clock()
+        now = moment.timestamp()
+        if now < self._day_ends:
+            return now
+        local = moment.astimezone(self._zone)
+        midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
+        self._day_ends = (midnight + timedelta(days=1)).timestamp()
+        today = f"{local:%Y-%m-%d}"
+        if self._day and self._day != today:
+            # What was working and done, or executed, before this day.
+            began = _timestamp(midnight)
+            self._news += self._settle_expired(today.replace("-", ""))
+            while self._finished and self.orders[self._finished[0]].completed_at < began:
+                self._forget(self._finished.popleft())
+            for execution in [entry for entry in self._executions.values() if entry.time < began]:
+                del self._executions[execution.execution_id]
+                self._changed.add(("execution", execution.execution_id))
+                ids = self._executions_of[execution.perm_id]
+                ids.remove(execution.execution_id)
+                if not ids:
+                    del self._executions_of[execution.perm_id]
+            for con_id in self._books.begin_day():
+                self._changed.add(("position", con_id))
+        self._day = today
+        self._changed.add(("day", ""))
+        return now
+
+    def _settle_expired(self, today: str) -> list[Event]:
+        """Settle in cash what expired before ``today``, and end its orders."""
+        events: list[Event] = []
+        for position in list(self._books.positions.values()):
+            instrument = self.catalogue[position.con_id]
+            if position.quantity and instrument.expiry and instrument.expiry < today:
+                perm_id = self._next_perm_id
+                self._next_perm_id += 1
+                price = self._books.settlement_price(instrument)
+                execution, settled = self._execute(
+                    instrument,
+                    -position.quantity,
+                    price,
+                    NO_CENTS,
+                    client_id=0,
+                    order_id=0,
+                    perm_id=perm_id,
+                    cumulative_quantity=abs(position.quantity),
+                    average_price=price,
+                    order_ref="",
+                )
+                events += [Executed(execution), Charged(execution), PositionChanged(settled)]
+        for order in list(self.working_orders()):
+            expiry = self.catalogue[order.con_id].expiry
+            if expiry and expiry < today and self.orders[order.key].is_working:
+                events += self._cancel(order, "Expired")
+        return events
+
+    def _note_books(self, instrument: Instrument) -> None:
+        self._changed |= {
+            ("cash", instrument.currency),
+            ("position", instrument.con_id),
+            ("instrument", instrument.con_id),
+        }
+
+    def _derivatives(self) -> set[int]:
+        used = set(self._books.positions)
+        used |= {order.con_id for order in self.orders.values()}
+        used |= {execution.con_id for execution in self._executions.values()}
+        return {con_id for con_id in used if self.catalogue[con_id].expiry}
+
+    def _record(self, kind: str, key: Any) -> Any:
+        """Return what is to be saved of one thing, None when it is gone."""
+        match kind:
+            case "order":
+                order = self.orders.get(key)
+                return None if order is None else order.to_json()
+            case "execution":
+                execution = self._executions.get(key)
+                return None if execution is None else execution.to_json()
+            case "position":
+                return self._books.positions[key].to_json()
+            case "cash":
+                return str(self._books.balances[key])
+            case "last_order_id":
+                return self._last_order_id.get(key, 0)
+            case "instrument":
+                instrument = self.catalogue[key]
+                return instrument.to_json() if instrument.expiry else None
+            case "day":
+                return self._day
+        return {"perm_id": self._next_perm_id, "execution": self._next_execution, "by_hand": self._last_by_hand}
 
 
 def _failed(request: OrderRequest, code: int, text: str) -> OrderFailed:
@@ -393,14 +964,61 @@ def _failed(request: OrderRequest, code: int, text: str) -> OrderFailed:
 
 
 def _terms(request: OrderRequest) -> dict[str, Any]:
-    """Return the terms of a checked request that a modification may change, as fields of Order."""
-    return {
-        **request.terms,
-        "action": request.action,
-        "quantity": int(request.quantity),
-        "limit_price": request.limit_price if request.order_type == "LMT" else None,
-    }
+    """Return the terms of a checked request as fields of Order; prices that its type does not have are left out."""
+    kind = request.order_type
+    terms = request.terms
+    terms["limit_price"] = request.limit_price if kind in LIMITED else None
+    terms["aux_price"] = request.aux_price if kind in STOPS | TRAILING else None
+    if kind not in TRAILING:
+        terms |= {"trail_stop_price": None, "trailing_percent": None}
+    if kind != "TRAIL LIMIT":
+        terms["limit_price_offset"] = None
+    elif request.limit_price is not None and request.trail_stop_price is not None:
+        terms["limit_price_offset"] = abs(request.trail_stop_price - request.limit_price)
+    return terms
+
+
+def _watched(order: Order, instrument: Instrument, quote: Quote) -> tuple[Order, bool]:
+    """Return a stop order as the quote leaves it, its stop price moved if it trails, and whether it is triggered.
+
+    Stops watch the last price, those of currencies the side of the book that they would trade against.
+    """
+    buying = order.action == "BUY"
+    price = quote.last
+    if instrument.sec_type == "CASH":
+        price = quote.ask if buying else quote.bid
+    stop = order.aux_price
+    limit = order.limit_price
+    if order.order_type in TRAILING:
+        percent = order.trailing_percent
+        distance = (order.aux_price or NO_CENTS) if percent is None else price * percent / 100
+        trailed = _whole_ticks(price + distance if buying else price - distance, instrument.min_tick, up=buying)
+        start = order.trail_stop_price if order.stop_price is None else order.stop_price
+        stop = trailed if start is None else min(start, trailed) if buying else max(start, trailed)
+        if order.order_type == "TRAIL LIMIT":
+            offset = order.limit_price_offset or NO_CENTS
+            limit = stop + offset if buying else stop - offset
+    if stop != order.stop_price or limit != order.limit_price:
+        order = replace(order, stop_price=stop, limit_price=limit)
+    return order, stop is not None and (price >= stop if buying else price <= stop)
+
+
+def _whole_ticks(price: Decimal, tick: Decimal, *, up: bool) -> Decimal:
+    return (price / tick).to_integral_value(ROUND_CEILING if up else ROUND_FLOOR) * tick
+
+
+def _is_price(price: Decimal | None) -> bool:
+    return price is not None and 0 < price <= LARGEST_PRICE
+
+
+def _is_percent(percent: Decimal | None) -> bool:
+    return percent is not None and 0 < percent < 100
 
 
 def _timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _text(key: object) -> str:
+    """Return a key of a saved record as text."""
+    return ":".join(str(part) for part in key) if isinstance(key, tuple) else str(key)

@@ -24,11 +24,32 @@ def cents(amount: Decimal) -> Decimal:
     return amount.quantize(_CENT, ROUND_HALF_EVEN)
 
 
+class Record:
+    """What is part of the saved state: a dataclass of JSON values, tuples of them, and decimals, saved as strings."""
+
+    __slots__ = ()
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {name: str(value) if type(value) is Decimal else value for name, value in values.items()}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """Return the record of ``to_json``. Raises KeyError, TypeError or ArithmeticError for anything else."""
+        values = {name: tuple(value) if type(value) is list else value for name, value in document.items()}
+        for name, entry in cls.__dataclass_fields__.items():
+            if "Decimal" in str(entry.type) and values[name] is not None:
+                values[name] = Decimal(values[name])
+        return cls(**values)
+
+
 # --- instruments -----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class Instrument:
+class Instrument(Record):
     """One listed instrument.
 
     ``reference_price`` is what the price process swings around and ``volatility`` its yearly standard deviation
@@ -38,7 +59,7 @@ class Instrument:
     are empty, and ``strike`` is 0, for what has none. ``multiplier`` is the number of units of one contract.
     ``under_con_id`` is the contract id of what a derivative is derived from: its prices follow that one's.
     ``hours`` names exchange hours of the world, empty for never closed, and ``time_zone`` is theirs.
-    The margins are amounts per contract of a future.
+    The margins, and ``commission``, are amounts per contract of a future.
     """
 
     con_id: int
@@ -70,6 +91,7 @@ class Instrument:
     time_zone: str = "UTC"
     initial_margin: Decimal = NO_CENTS
     maintenance_margin: Decimal = NO_CENTS
+    commission: Decimal = NO_CENTS
 
     @property
     def is_derivative(self) -> bool:
@@ -260,27 +282,6 @@ class OrderRequest(OrderTerms):
     unsupported: str = ""
 
 
-class Record:
-    """What is part of the saved state: a dataclass whose fields are JSON values and decimals, saved as strings."""
-
-    __slots__ = ()
-    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {name: str(value) if type(value) is Decimal else value for name, value in values.items()}
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """Return the record of ``to_json``. Raises KeyError, TypeError or ArithmeticError for anything else."""
-        values = dict(document)
-        for name, entry in cls.__dataclass_fields__.items():
-            if "Decimal" in str(entry.type) and values[name] is not None:
-                values[name] = Decimal(values[name])
-        return cls(**values)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order(OrderTerms, Record):
     """An order as the broker knows it; a change makes a new one. ``filled_value`` is the sum of price x units.
@@ -288,7 +289,8 @@ class Order(OrderTerms, Record):
     ``stop_price`` is where a stop order triggers now; a trailing one moves it. ``why_held`` says what an order in
     PreSubmitted waits for: ``child`` its parent, ``trigger`` its stop price, empty the exchange's hours.
     An order made by hand, at the broker's own terminal, belongs to client 0 and has a negative order id, which clients
-    see as 0 until client 0 binds it. ``completed_at`` and ``completed_status`` are empty while it is working.
+    see as 0 until client 0 binds it. ``expires_at`` is in seconds since the epoch, None for never. ``completed_at``
+    and ``completed_status`` are empty while the order is working.
     """
 
     client_id: int
@@ -308,6 +310,7 @@ class Order(OrderTerms, Record):
     triggered: bool = False
     why_held: str = ""
     bound: bool = True
+    expires_at: int | None = None
     completed_at: str = ""
     completed_status: str = ""
 

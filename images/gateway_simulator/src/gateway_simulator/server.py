@@ -13,15 +13,14 @@ from decimal import Decimal
 from typing import Any
 
 from .broker import Broker
-from .contracts import LISTED
 from .control import ControlError, ControlServer, Routes
 from .line import Line
-from .market import Market
 from .model import Bar, Event, Executed, Execution, Instrument, Order, OrderChanged, OrderFailed, OrderRequest, Quote
 from .session import Session
 from .settings import Settings
 from .store import StateError, Store
 from .witness import Witness
+from .world import World
 
 CLOSE_SECONDS = 2.0
 
@@ -39,11 +38,14 @@ class Simulator:
     def __init__(self, settings: Settings, clock: Callable[[], datetime] = utc_now) -> None:
         self.now = clock
         self.server_version = settings.server_version
-        self.catalogue = LISTED
-        self.broker = Broker(settings.account, self.catalogue, self.quote, clock)
+        self.world = World.default(settings.account, settings.seed, settings.ticks_per_second, clock())
+        self.catalogue = self.world.catalogue
+        self._market = self.world.market()
+        self.broker = Broker(
+            self.world.account, self.catalogue, self.quote, clock, self.world.rules, self.world.hours, self.world.zone
+        )
         self._settings = settings
-        self._market = Market(settings.seed, settings.ticks_per_second)
-        self._store = Store.at(settings.state)
+        self._store = Store.at(settings.state, self.world.account)
         self._sessions: dict[int, Session] = {}
         self._lines: set[Line] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -107,6 +109,7 @@ class Simulator:
             await self._control.stop()
         self.witness.record("simulator", event="stopped")
         self.witness.close()
+        self._store.close()
         _logger.info("stopped", extra={"clients": len(lines)})
 
     # --- what sessions ask ------------------------------------------------------------------------------------------
@@ -174,7 +177,7 @@ class Simulator:
         if not events:
             return
         self.broker.forget_finished()
-        self._store.save(self.broker.to_state())
+        self._store.save(self.broker.changes())
         for event in events:
             self._witness_event(event)
             _log_event(event)
@@ -206,10 +209,9 @@ class Simulator:
     def _restore(self) -> None:
         state = self._store.load()
         if state is None:
+            self._store.save(self.broker.to_state())
             return
         try:
-            if state["account"] != self.broker.account:
-                raise ValueError(f"it belongs to account {state['account']}, wanted {self.broker.account}")
             self.broker.restore_state(state)
         except (KeyError, TypeError, ValueError, ArithmeticError) as error:
             reason = error if type(error) is ValueError else repr(error)

@@ -1,17 +1,26 @@
 # Copyright: (c) 2026, Ballast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The broker's state on disk: one JSON file, always whole."""
+"""The broker's state on disk: one file, always whole.
+
+The file is a journal: a first line that says what it is, then one JSON object per change, of records by key; a record
+that is null is gone. A change costs what it changes, however much is kept. Once most lines are out of date the file is
+written anew. A last line that a killed process left half-written was told to no client, and is dropped.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-SCHEMA = 1
+SCHEMA = 2
+# The journal is written anew when it has this many records for each that is kept, but not while it is short.
+COMPACT_AT = 4
+COMPACT_FROM = 20_000
 
 _logger = logging.getLogger(__name__)
 
@@ -21,41 +30,104 @@ class StateError(Exception):
 
 
 class Store:
-    """Keeps the state in ``path``, or in memory only when ``path`` is None."""
+    """Keeps the state of ``account`` in ``path``, or in memory only when ``path`` is None."""
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, account: str) -> None:
         self._path = path
+        self._account = account
+        self._records: dict[str, str] = {}
+        self._written = 0
+        self._journal: BinaryIO | None = None
 
     @classmethod
-    def at(cls, path: Path | None) -> Store:
+    def at(cls, path: Path | None, account: str) -> Store:
         """Return a store for ``path``; without a directory that can be written, one in memory, and a log line."""
         if path is not None and not os.access(path.parent, os.W_OK):
             _logger.warning(
                 "state is kept in memory only", extra={"path": str(path), "reason": "no writable directory"}
             )
-            return cls(None)
-        return cls(path)
+            return cls(None, account)
+        return cls(path, account)
 
     def beside(self, suffix: str) -> Path | None:
         """Return the path of a file of this name's own beside the state, None for a store in memory."""
         return None if self._path is None else self._path.with_name(f"{self._path.stem}.{suffix}")
 
     def load(self) -> dict[str, Any] | None:
-        """Return the saved state, None when there is none. Raises StateError when the file is not of this schema."""
+        """Return the saved records by key, None when there are none. Raises StateError when they cannot be used."""
         if self._path is None or not self._path.exists():
             return None
         try:
-            document: object = json.loads(self._path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise StateError(f"{self._path}: cannot be read ({error}); move it away to start afresh") from error
-        if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-            raise StateError(f"{self._path}: not a state of schema {SCHEMA}; move it away to start afresh")
-        return document
+            content = self._path.read_bytes()
+        except OSError as error:
+            raise self._error(f"cannot be read ({error})") from error
+        head, _, body = content.partition(b"\n")
+        self._check(head)
+        *lines, torn = body.split(b"\n")
+        if torn:
+            _logger.warning("half-written change dropped", extra={"path": str(self._path), "bytes": len(torn)})
+        records: dict[str, Any] = {}
+        for number, line in enumerate(lines, 2):
+            try:
+                records.update(json.loads(line))
+            except (ValueError, TypeError) as error:
+                raise self._error(f"line {number} cannot be read ({error})") from error
+        kept = {key: record for key, record in records.items() if record is not None}
+        self._records = {key: json.dumps(record) for key, record in kept.items()}
+        self._rewrite(self._path)
+        return kept
 
-    def save(self, state: dict[str, Any]) -> None:
-        """Replace the saved state; a reader, or a process killed half-way, finds the old file or the new one."""
-        if self._path is None:
+    def save(self, changes: Mapping[str, Any]) -> None:
+        """Add changed records. A process killed half-way leaves the state with all of them or with none."""
+        if self._path is None or not changes:
             return
-        temporary = self._path.with_name(f"{self._path.name}.new")
-        temporary.write_text(json.dumps({"schema": SCHEMA, **state}), encoding="utf-8")
-        temporary.replace(self._path)
+        texts = {key: json.dumps(record) for key, record in changes.items()}
+        for key, text in texts.items():
+            if text == "null":
+                self._records.pop(key, None)
+            else:
+                self._records[key] = text
+        self._written += len(texts)
+        if self._journal is None or self._written > max(COMPACT_FROM, COMPACT_AT * len(self._records)):
+            self._rewrite(self._path)
+            return
+        self._journal.write(_line(texts))
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
+
+    def _check(self, head: bytes) -> None:
+        """Raise StateError unless the first line is that of a state of this schema and account."""
+        try:
+            document: object = json.loads(head)
+        except ValueError as error:
+            raise self._error(f"cannot be read ({error})") from error
+        schema = document.get("schema") if isinstance(document, dict) else None
+        if schema != SCHEMA:
+            raise self._error(f"its schema is {schema}, wanted {SCHEMA}")
+        assert isinstance(document, dict)  # noqa: S101 - it has a schema
+        if document.get("account") != self._account:
+            raise self._error(f"it belongs to account {document.get('account')}, wanted {self._account}")
+
+    def _rewrite(self, path: Path) -> None:
+        """Write the file anew; a reader, or a process killed half-way, finds the old file or the new one."""
+        self.close()
+        temporary = path.with_name(f"{path.name}.new")
+        with temporary.open("wb") as file:
+            file.write(json.dumps({"schema": SCHEMA, "account": self._account}).encode() + b"\n")
+            if self._records:
+                file.write(_line(self._records))
+        temporary.replace(path)
+        self._written = len(self._records)
+        # Unbuffered: what was saved is the system's, however this process ends.
+        self._journal = path.open("ab", buffering=0)
+
+    def _error(self, reason: str) -> StateError:
+        return StateError(f"{self._path}: {reason}; move it away to start afresh")
+
+
+def _line(texts: Mapping[str, str]) -> bytes:
+    return f"{{{','.join(f'{json.dumps(key)}:{text}' for key, text in texts.items())}}}\n".encode()
