@@ -144,6 +144,7 @@ class FakeLink:
         self.server_version: int | None = None
         self.connected_at: datetime | None = None
         self.sessions = 0
+        self.sessions_not_understood = 0
         self.known = Snapshot((), (), ())
         self.placed: list[tuple[str, OrderRequest]] = []
         self.cancelled: list[str] = []

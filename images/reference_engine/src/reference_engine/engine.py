@@ -627,4 +627,4 @@ class Engine:
 
     def metrics_text(self) -> str:
         """Return the Prometheus exposition of this engine."""
-        return self.metrics.render(self.health(), self._link.sessions)
+        return self.metrics.render(self.health(), self._link.sessions, self._link.sessions_not_understood)

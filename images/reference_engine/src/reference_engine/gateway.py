@@ -15,7 +15,7 @@ import math
 import struct
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, NamedTuple, Protocol
@@ -34,6 +34,7 @@ from .model import (
     OrderReport,
     OrderRequest,
     Position,
+    Side,
     Snapshot,
     Tick,
     utc_now,
@@ -126,6 +127,7 @@ class BrokerWatch(Protocol):
     server_version: int | None
     connected_at: datetime | None
     sessions: int
+    sessions_not_understood: int
     attempts: int
     codes: Counter[int]
     clock_skew_seconds: float | None
@@ -239,6 +241,8 @@ class IbWatch:
         self.server_version: int | None = None
         self.connected_at: datetime | None = None
         self.sessions = 0
+        self.sessions_not_understood = 0
+        """How many were ended, by us, because of a message that could not be understood."""
         self.attempts = 0
         """How often a session was tried for."""
         self.codes: Counter[int] = Counter()
@@ -290,9 +294,16 @@ class IbWatch:
 
     @contextlib.asynccontextmanager
     async def _session(self) -> AsyncIterator[tuple[IbSession, asyncio.Event]]:
-        ib = IbSession(self._pacer, self._on_refused)
         lost = asyncio.Event()
         codes: list[tuple[int, str]] = []
+
+        def break_off(reason: str) -> None:
+            self.sessions_not_understood += 1
+            log.error("gateway_not_understood", reason=reason)
+            self._set_state("no_handshake", f"{self._where} sent what is not of the IB API: {reason}")
+            lost.set()
+
+        ib = IbSession(self._pacer, self._on_refused, break_off)
 
         def note(request_id: int, code: int, text: str, contract: Any) -> None:  # noqa: ARG001
             codes.append((code, text))
@@ -330,7 +341,8 @@ class IbWatch:
             self._executions_fetched = False
             self._pacer.clear()
             ib.disconnect()
-        self._set_state("unreachable", f"the connection to {self._where} was lost")
+        if not ib.broken:
+            self._set_state("unreachable", f"the connection to {self._where} was lost")
 
     @property
     def _where(self) -> str:
@@ -355,6 +367,8 @@ class IbWatch:
             for task in (attempt, closed):
                 task.cancel()
             await asyncio.gather(attempt, closed, return_exceptions=True)
+        if ib.broken:
+            raise LinkError(ib.broken)
         # Asked only now: a session that was made may have been lost again by the time we hear of it.
         if ib.isConnected():
             return
@@ -516,6 +530,17 @@ class IbWatch:
 
     # -- what the engine asks
 
+    @contextlib.contextmanager
+    def _reading(self, what: str) -> Iterator[None]:
+        """End the session, and raise `LinkError`, when an answer has values that cannot be."""
+        try:
+            yield
+        except (ValueError, TypeError, KeyError, OverflowError) as error:
+            reason = f"{what}: {type(error).__name__}: {error}"
+            if self._ib is not None:
+                self._ib.fail(reason)
+            raise LinkError(reason) from error
+
     @property
     def _session_or_fail(self) -> IbSession:
         if self._ib is None or not self._ib.isConnected():
@@ -542,7 +567,8 @@ class IbWatch:
                 f"on {instrument.exchange} in {instrument.currency}"
             )
         con_id = int(contract.conId)
-        known = replace(instrument, con_id=con_id, multiplier=_multiplier(contract))
+        with self._reading("contract details"):
+            known = replace(instrument, con_id=con_id, multiplier=_multiplier(contract))
         self._contracts[con_id] = contract
         if con_id not in self._subscribed:
             self._subscribed[con_id] = known
@@ -554,10 +580,11 @@ class IbWatch:
         ib = self._session_or_fail
         trades = await self._answer(ib.reqAllOpenOrdersAsync(), "all open orders")
         await self._answer(ib.reqPositionsAsync(), "positions")
-        return Holdings(
-            tuple(_open_order(trade) for trade in trades if trade.order.account in ("", self._account)),
-            tuple(_position(position) for position in ib.positions(self._account)),
-        )
+        with self._reading("orders and positions"):
+            return Holdings(
+                tuple(_open_order(trade) for trade in trades if trade.order.account in ("", self._account)),
+                tuple(_position(position) for position in ib.positions(self._account)),
+            )
 
 
 class IbLink(IbWatch):
@@ -587,12 +614,13 @@ class IbLink(IbWatch):
         await self._answer(ib.reqPositionsAsync(), "positions")
         # From here on nothing is awaited: these are the states of one moment.
         trades = [trade for trade in ib.trades() if is_vouched_for(trade)]
-        reports = {trade.order.orderRef: _order_report(trade) for trade in [*completed, *trades]}
-        return Snapshot(
-            orders=tuple(report for order_ref, report in reports.items() if order_ref),
-            executions=tuple(_execution(fill) for fill in ib.fills() if fill.execution.acctNumber == self._account),
-            positions=tuple(_position(position) for position in ib.positions(self._account)),
-        )
+        with self._reading("orders, executions and positions"):
+            reports = {trade.order.orderRef: _order_report(trade) for trade in [*completed, *trades]}
+            return Snapshot(
+                orders=tuple(report for order_ref, report in reports.items() if order_ref),
+                executions=tuple(_execution(fill) for fill in ib.fills() if fill.execution.acctNumber == self._account),
+                positions=tuple(_position(position) for position in ib.positions(self._account)),
+            )
 
     def forget_finished(self) -> None:
         if self._ib is None:
@@ -764,6 +792,9 @@ def _moment(text: str, zone: ZoneInfo) -> datetime:
     return datetime.strptime(text.strip(), "%Y%m%d:%H%M").replace(tzinfo=zone)
 
 
+_SIDES: Final[dict[str, Side]] = {"BOT": "BUY", "SLD": "SELL"}
+
+
 def _multiplier(contract: Any) -> float:
     return float(contract.multiplier or 1.0) or 1.0
 
@@ -815,7 +846,7 @@ def _execution(fill: Any) -> Execution:
         account=execution.acctNumber,
         instrument=_instrument(fill.contract),
         exchange=execution.exchange,
-        side="BUY" if execution.side == "BOT" else "SELL",
+        side=_SIDES[execution.side],
         quantity=float(execution.shares),
         price=float(execution.price),
         executed_at=execution.time,

@@ -43,7 +43,7 @@ class Metrics:
     refusals: Counter[str] = field(default_factory=Counter)
     started: float = field(default_factory=time.time)
 
-    def render(self, health: Mapping[str, Any], sessions: int) -> str:
+    def render(self, health: Mapping[str, Any], sessions: int, sessions_not_understood: int) -> str:
         """Return the exposition of the counters and of what the health document says."""
         page = _Page()
         page.add(
@@ -66,6 +66,12 @@ class Metrics:
             _one_of(_GATEWAY_STATES, health["gateway"]["state"], "state"),
         )
         page.add("gateway_sessions_total", "counter", "Sessions made with the gateway.", [({}, sessions)])
+        page.add(
+            "gateway_sessions_not_understood_total",
+            "counter",
+            "Sessions ended because of a message that could not be understood.",
+            [({}, sessions_not_understood)],
+        )
         page.add("ticks_total", "counter", "Ticks received.", [({}, self.ticks)])
         age = health["data"]["last_tick_age_seconds"]
         page.add("last_tick_age_seconds", "gauge", "Age of the newest tick.", [({}, age)] if age is not None else [])

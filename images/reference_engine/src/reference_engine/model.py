@@ -13,7 +13,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal, NamedTuple
+from types import MappingProxyType
+from typing import Final, Literal, NamedTuple
 
 Side = Literal["BUY", "SELL"]
 OrderType = Literal["MKT", "LMT", "STP", "STP LMT", "TRAIL"]
@@ -28,6 +29,21 @@ def iso(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 
 
+# Beyond these a number is no quantity, price or id of a market: a message came damaged.
+_MOST: Final = 1e15
+_MOST_ID: Final = 2**63
+
+
+def _check(what: str, numbers: Mapping[str, float | None], ids: Mapping[str, int] = MappingProxyType({})) -> None:
+    """Raise ValueError when a number that came from outside cannot be one: the ledger must never see it."""
+    for name, number in numbers.items():
+        if number is not None and not abs(number) <= _MOST:
+            raise ValueError(f"{name} of {what} is {number}, wanted a number within {_MOST:g}")
+    for name, number in ids.items():
+        if not -_MOST_ID <= number < _MOST_ID:
+            raise ValueError(f"{name} of {what} is {number}, wanted a number of 64 bits")
+
+
 @dataclass(frozen=True)
 class Instrument:
     """What is traded. A strategy names it; the gateway link adds ``con_id``, the broker's number for it."""
@@ -40,6 +56,11 @@ class Instrument:
     expiry: str = ""
     con_id: int = 0
     multiplier: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check(f"instrument {self.symbol}", {"multiplier": self.multiplier}, {"con id": self.con_id})
+        if not self.multiplier > 0:
+            raise ValueError(f"multiplier of instrument {self.symbol} is {self.multiplier}, wanted a number above 0")
 
 
 @dataclass(frozen=True)
@@ -156,6 +177,12 @@ class OrderReport:
     limit_price: float | None = None
     stop_price: float | None = None
 
+    def __post_init__(self) -> None:
+        numbers = {"filled": self.filled, "average price": self.average_price, "quantity": self.quantity}
+        prices = {"limit price": self.limit_price, "stop price": self.stop_price}
+        ids = {"order id": self.broker_order_id, "perm id": self.perm_id, "client id": self.client_id}
+        _check(f"order {self.order_ref}", numbers | prices, ids)
+
 
 @dataclass(frozen=True)
 class Execution:
@@ -177,6 +204,16 @@ class Execution:
     commission_currency: str | None = None
     realized_pnl: float | None = None
 
+    def __post_init__(self) -> None:
+        what = f"execution {self.exec_id!r}"
+        amounts = {"price": self.price, "commission": self.commission, "realized profit": self.realized_pnl}
+        ids = {"perm id": self.perm_id, "client id": self.client_id, "order id": self.broker_order_id}
+        _check(what, {"quantity": self.quantity, **amounts}, ids)
+        if not self.exec_id or not self.quantity > 0:
+            raise ValueError(f"quantity of {what} is {self.quantity}, wanted an id and a quantity above 0")
+        if self.executed_at.tzinfo is None or self.executed_at.year < 2000:
+            raise ValueError(f"time of {what} is {self.executed_at}, wanted one with a time zone, from 2000 on")
+
 
 @dataclass(frozen=True)
 class Position:
@@ -186,6 +223,10 @@ class Position:
     instrument: Instrument
     quantity: float
     average_cost: float
+
+    def __post_init__(self) -> None:
+        what = f"position {self.instrument.symbol}"
+        _check(what, {"quantity": self.quantity, "average cost": self.average_cost})
 
 
 @dataclass(frozen=True)
