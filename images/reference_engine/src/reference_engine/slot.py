@@ -77,6 +77,10 @@ class _Trader:
     def sessions(self) -> int:
         return self._link.sessions
 
+    @property
+    def sessions_not_understood(self) -> int:
+        return self._link.sessions_not_understood
+
     def health(self) -> dict[str, Any]:
         return self.engine.health()
 
@@ -345,4 +349,4 @@ class Slot:
 
     def metrics_text(self) -> str:
         """Return the Prometheus exposition of this process."""
-        return self._metrics.render(self.health(), self._now.sessions)
+        return self._metrics.render(self.health(), self._now.sessions, self._now.sessions_not_understood)

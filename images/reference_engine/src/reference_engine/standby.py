@@ -55,6 +55,10 @@ class Standby(QuietListener):
     def sessions(self) -> int:
         return self._watch.sessions
 
+    @property
+    def sessions_not_understood(self) -> int:
+        return self._watch.sessions_not_understood
+
     def begin(self) -> asyncio.Task[None]:
         """Watch; the task ends by itself only when something broke."""
         self._life = asyncio.create_task(self._run())
