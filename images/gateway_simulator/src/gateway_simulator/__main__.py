@@ -41,8 +41,8 @@ async def run(settings: Settings) -> int:
             listen += f" or {settings.control_host}:{settings.control_port}"
         print(f"{listen}: cannot listen: {error}", file=sys.stderr)
         return EXIT_PORT
-    loop.add_signal_handler(signal.SIGUSR1, simulator.lose_link)
-    loop.add_signal_handler(signal.SIGUSR2, simulator.restore_link)
+    loop.add_signal_handler(signal.SIGUSR1, simulator.faults.add, {"fault": "link"})
+    loop.add_signal_handler(signal.SIGUSR2, simulator.faults.remove_all, "link")
     simulator.market.add_done_callback(lambda _task: stopping.set())
     await stopping.wait()
     failed = simulator.market.done()

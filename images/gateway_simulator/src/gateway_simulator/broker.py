@@ -188,7 +188,10 @@ class Broker:
         return events
 
     def reject(self, request: OrderRequest, code: int, text: str) -> list[Event]:
-        """Refuse an order as the broker would; it is remembered as Inactive."""
+        """Refuse an order as the broker would, and remember it as Inactive; a working order stays as it was."""
+        working = self.orders.get((request.client_id, request.order_id))
+        if working is not None and working.is_working:
+            return [_failed(request, code, text), OrderChanged(working)]
         self._last_order_id[request.client_id] = max(request.order_id, self._last_order_id.get(request.client_id, 0))
         self._changed.add(("last_order_id", request.client_id))
         if request.instrument is None or request.quantity != int(request.quantity):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import os
 import sys
 import threading
@@ -25,6 +26,8 @@ from urllib.parse import parse_qs, urlsplit
 
 PATIENCE_SECONDS = 10.0
 LARGEST_BODY = 1 << 20
+
+_logger = logging.getLogger(__name__)
 
 # method, path's first part -> a function of (rest of the path, query, body) -> JSON value, run in the event loop.
 Call = Callable[[str, dict[str, str], Any], Any]
@@ -108,6 +111,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(error.status, {"error": str(error)})
         except TimeoutError:
             self._answer(HTTPStatus.SERVICE_UNAVAILABLE, {"error": "the simulator does not answer"})
+        except Exception as error:
+            _logger.exception("control call failed", extra={"path": self.path})
+            self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": repr(error)})
 
     def _body(self) -> Any:
         text = self.headers.get("Content-Length", "0")

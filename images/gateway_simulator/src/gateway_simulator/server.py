@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+import socket
+from collections.abc import Callable, Coroutine, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
+from http import HTTPStatus
 from typing import Any
 
 from .broker import Broker
 from .control import ControlError, ControlServer, Routes
+from .faults import Fault, FaultError, Faults
 from .line import Line
-from .model import Bar, Event, Executed, Execution, Instrument, Order, OrderChanged, OrderFailed, OrderRequest, Quote
+from .model import Bar, Event, Executed, Execution, Instrument, OrderChanged, OrderFailed, OrderRequest, Quote
 from .session import Session
 from .settings import Settings
 from .store import StateError, Store
@@ -23,6 +26,9 @@ from .witness import Witness
 from .world import World
 
 CLOSE_SECONDS = 2.0
+
+# Failures of a request that are not the end of an order: a duplicate order id, and what cannot be cancelled.
+_NO_END = frozenset({103, 161, 10147, 10148})
 
 _logger = logging.getLogger(__name__)
 
@@ -47,9 +53,10 @@ class Simulator:
         self._settings = settings
         self._store = Store.at(settings.state, self.world.account)
         self._sessions: dict[int, Session] = {}
-        self._lines: set[Line] = set()
+        self._lines: dict[Line, Session] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
+        self.faults = Faults(self, settings.seed)
         self._control: ControlServer | None = None
         self._restore()
         self.witness = Witness(self._store.beside("witness.jsonl"))
@@ -63,13 +70,17 @@ class Simulator:
 
     async def start(self) -> None:
         """Listen, and let the market run in the task ``market``. Raises OSError when the port cannot be had."""
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._connect, self._settings.host, self._settings.port)
+        # The port stays ours while nothing listens on it.
+        self._address = _bind(self._settings.host, self._settings.port)
+        self.port = int(self._address.getsockname()[1])
+        await self._listen()
         if self._settings.control_port is not None:
             self._control = ControlServer(self._settings.control_host, self._settings.control_port, self._routes())
         # Orders that waited for the broker when the simulator stopped go through now.
         self.publish(self.broker.restore_link())
         self.market = self._start_task(self._run_market())
+        if self._settings.fault:
+            self.faults.add({"fault": self._settings.fault})
         _logger.info(
             "listening",
             extra={
@@ -83,30 +94,25 @@ class Simulator:
         )
 
     @property
-    def port(self) -> int:
-        """The port that is listened on."""
-        assert self._server is not None  # noqa: S101 - there is no port before start()
-        return int(self._server.sockets[0].getsockname()[1])
-
-    @property
     def control_port(self) -> int | None:
         """The port of the control API, None when it is off."""
         return self._control.port if self._control else None
 
     async def stop(self) -> None:
         """Close the port and every connection, after what is waiting has been sent."""
-        if self._server is not None:
-            self._server.close()
-        lines = list(self._lines)
-        for line in lines:
-            line.close("the simulator stops")
+        self.faults.stop()
+        self.stop_listening()
+        lines = self.close_connections("the simulator stops")
         if lines:
             await asyncio.wait([asyncio.create_task(line.wait_gone()) for line in lines], timeout=CLOSE_SECONDS)
+        for line in list(self._lines):
+            line.abort("the simulator stops")
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._control is not None:
             await self._control.stop()
+        self._address.close()
         self.witness.record("simulator", event="stopped")
         self.witness.close()
         self._store.close()
@@ -119,12 +125,14 @@ class Simulator:
         admitted = self._sessions.setdefault(client_id, session) is session
         if admitted:
             self.witness.record("started", connection=session.line.number, client_id=client_id, version=session.version)
+            self.faults.start(session.line, client_id)
         return admitted
 
     def forget(self, session: Session, why: str) -> None:
         """Take note that a session's connection is over."""
         self.witness.record("disconnected", connection=session.line.number, client_id=session.client_id, why=why)
-        self._lines.discard(session.line)
+        del self._lines[session.line]
+        self.faults.forget(session.line)
         if session.client_id is not None:
             del self._sessions[session.client_id]
 
@@ -135,17 +143,20 @@ class Simulator:
             session.line.number,
             request.client_id,
             request.order_id,
-            what_if=False,
-            order_ref=request.order_ref,
             con_id=instrument.con_id if instrument else None,
             symbol=instrument.symbol if instrument else None,
             action=request.action,
             quantity=request.quantity,
-            order_type=request.order_type,
-            limit_price=request.limit_price,
-            tif=request.tif,
+            what_if=request.what_if,
+            **request.terms,
         )
-        self.publish(self.broker.place(request))
+        if request.what_if:
+            self.publish(self.broker.place(request))
+            return
+        if self.faults.begin_order(session.line, request):
+            session.line.close("closed before the acknowledgement of an order")
+        rejection = self.faults.reject(request)
+        self.publish(self.broker.reject(request, *rejection) if rejection else self.broker.place(request))
 
     def cancel(self, session: Session, order_id: int) -> None:
         """Cancel an order of the session's client."""
@@ -178,29 +189,72 @@ class Simulator:
             return
         self.broker.forget_finished()
         self._store.save(self.broker.changes())
+        reasons = {(event.client_id, event.order_id): event for event in events if isinstance(event, OrderFailed)}
         for event in events:
-            self._witness_event(event)
+            self._witness_event(event, reasons)
             _log_event(event)
         for session in list(self._sessions.values()):
-            session.tell(events)
+            self.faults.tell(session, events)
 
-    # --- the link to the broker -------------------------------------------------------------------------------------
+    # --- what faults do ---------------------------------------------------------------------------------------------
+
+    def lines(self) -> Iterator[tuple[Line, int | None]]:
+        """Give every connection, with its client id once it has one."""
+        for line, session in list(self._lines.items()):
+            yield line, session.client_id
+
+    def symbol(self, con_id: int) -> str:
+        """Return the symbol of a contract id."""
+        return self.catalogue[con_id].symbol
+
+    def gateway_time(self) -> datetime:
+        """Return the time by the gateway's own clock."""
+        return self.now() + self.faults.clock_skew
+
+    def listen(self) -> None:
+        """Accept connections again."""
+        self._start_task(self._listen())
+
+    def stop_listening(self) -> None:
+        """Refuse connections; those that exist stay."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    def close_connections(self, why: str) -> list[Line]:
+        """Close every connection and return them."""
+        lines = list(self._lines)
+        for line in lines:
+            line.close(why)
+        return lines
 
     def lose_link(self) -> None:
-        """Play the loss of the broker: no ticks, no fills, orders wait (1100)."""
+        """Lose the broker: no ticks, no fills, orders wait (1100)."""
         if self.broker.linked:
             self.broker.lose_link()
-            self._notify(1100, "Connectivity between IBKR and Trader Workstation has been lost.")
+            self.notify(1100, "Connectivity between IBKR and Trader Workstation has been lost.")
 
-    def restore_link(self) -> None:
-        """Play the return of the broker, with data maintained (1102)."""
-        if not self.broker.linked:
-            text = "Connectivity between IBKR and Trader Workstation has been restored - data maintained."
-            self._notify(1102, f"{text} All data farms are connected: usfarm; ushmds; secdefnj.")
-            self.publish(self.broker.restore_link())
+    def restore_link(self, *, data_lost: bool = False) -> None:
+        """Find the broker again, with market data maintained (1102) or lost until asked for again (1101)."""
+        if self.broker.linked:
+            return
+        text = "Connectivity between IBKR and Trader Workstation has been restored - data "
+        if data_lost:
+            for session in self._sessions.values():
+                session.lose_data()
+            self.notify(1101, f"{text}lost. Please resubscribe.")
+        else:
+            self.notify(1102, f"{text}maintained. All data farms are connected: usfarm; ushmds; secdefnj.")
+        self.publish(self.broker.restore_link())
 
-    def _notify(self, code: int, text: str) -> None:
-        _logger.warning("broker link", extra={"code": code, "reason": text})
+    def log_in(self) -> None:
+        """Be logged in again: clients that waited get their accounts."""
+        for session in list(self._sessions.values()):
+            session.welcome()
+
+    def notify(self, code: int, text: str) -> None:
+        """Tell every client something that belongs to no request."""
+        _logger.warning("notice", extra={"code": code, "reason": text})
         for session in list(self._sessions.values()):
             session.notice(code, text)
 
@@ -227,24 +281,33 @@ class Simulator:
 
     def _connect(self) -> Line:
         self.witness.last_connection += 1
-        return Line(self.witness.last_connection, self._attach)
+        return Line(self.witness.last_connection, self._attach, self.faults.chance)
+
+    async def _listen(self) -> None:
+        listener = _bind(*self._address.getsockname()[:2])
+        self._server = await asyncio.get_running_loop().create_server(self._connect, sock=listener)
 
     def _attach(self, line: Line) -> Session:
-        self._lines.add(line)
-        line.is_deaf = self._settings.fault == "silent"
+        self._lines[line] = session = Session(self, line)
         self.witness.record("connected", connection=line.number, peer=line.peer)
-        return Session(self, line)
+        self.faults.attach(line)
+        return session
 
-    def _witness_event(self, event: Event) -> None:
+    def _witness_event(self, event: Event, reasons: dict[tuple[int, int], OrderFailed]) -> None:
         match event:
             case Executed(execution):
                 self._witness_fill(execution)
             case OrderChanged(order) if not order.is_working:
-                self._witness_end(order)
-            case OrderFailed(client_id, order_id, code, text) if (client_id, order_id) not in self.broker.orders:
-                self.witness.record(
-                    "order_end", client_id=client_id, order_id=order_id, status="Rejected", code=code, text=text
-                )
+                status = "Rejected" if order.status == "Inactive" else order.status
+                self._witness_end(order.key, status, reasons.get(order.key))
+            case OrderFailed(code=code) if code not in _NO_END:
+                key = (event.client_id, event.order_id)
+                if key not in self.broker.orders:
+                    self._witness_end(key, "Rejected", event)
+
+    def _witness_end(self, key: tuple[int, int], status: str, reason: OrderFailed | None) -> None:
+        why = {"code": reason.code, "text": reason.text} if reason else {}
+        self.witness.record("order_end", client_id=key[0], order_id=key[1], status=status, **why)
 
     def _witness_fill(self, execution: Execution) -> None:
         self.witness.record(
@@ -263,15 +326,17 @@ class Simulator:
             broker_time=execution.time,
         )
 
-    def _witness_end(self, order: Order) -> None:
-        self.witness.record("order_end", client_id=order.client_id, order_id=order.order_id, status=order.status)
-
     # --- the control API --------------------------------------------------------------------------------------------
 
     def _routes(self) -> Routes:
         return {
             ("GET", "witness"): self._get_witness,
             ("GET", "state"): self._get_state,
+            ("GET", "faults"): self._get_faults,
+            ("POST", "faults"): self._post_faults,
+            ("DELETE", "faults"): self._delete_faults,
+            ("POST", "restart"): self._post_restart,
+            ("POST", "login"): self._post_login,
         }
 
     def _get_witness(self, rest: str, query: dict[str, str], _body: Any) -> Any:
@@ -285,6 +350,37 @@ class Simulator:
         entries = [entry for entry in self.witness.since(int(since)) if kind in (None, entry["kind"])]
         return {"last": len(self.witness.entries), "entries": entries}
 
+    def _get_faults(self, rest: str, _query: dict[str, str], _body: Any) -> Any:
+        return self._fault(rest).to_json() if rest else [fault.to_json() for fault in self.faults]
+
+    def _post_faults(self, _rest: str, _query: dict[str, str], body: Any) -> Any:
+        try:
+            return self.faults.add(body).to_json()
+        except FaultError as error:
+            raise ControlError(str(error)) from error
+
+    def _delete_faults(self, rest: str, _query: dict[str, str], _body: Any) -> Any:
+        if not rest:
+            return [fault.to_json() for fault in self.faults.remove_all()]
+        fault = self._fault(rest)
+        self.faults.remove(fault)
+        return fault.to_json()
+
+    def _fault(self, fault_id: str) -> Fault:
+        fault = self.faults.get(int(fault_id)) if fault_id.isdecimal() else None
+        if fault is None:
+            there = ", ".join(str(fault.id) for fault in self.faults) or "none"
+            raise ControlError(f"fault {fault_id}: there is none, there are: {there}", HTTPStatus.NOT_FOUND)
+        return fault
+
+    def _post_restart(self, _rest: str, _query: dict[str, str], body: Any) -> Any:
+        return self._post_faults("", {}, {**(body or {}), "fault": "restart"})
+
+    def _post_login(self, _rest: str, _query: dict[str, str], _body: Any) -> Any:
+        if not (ended := self.faults.remove_all("logout")):
+            raise ControlError("login: the gateway is logged in", HTTPStatus.CONFLICT)
+        return [fault.to_json() for fault in ended]
+
     def _get_state(self, _rest: str, _query: dict[str, str], _body: Any) -> Any:
         valuation = self.broker.valuation()
         return {
@@ -292,6 +388,8 @@ class Simulator:
             "cash": valuation.cash,
             "net_liquidation": valuation.net_liquidation,
             "linked": self.broker.linked,
+            "logged_in": not self.faults.is_logged_out,
+            "listening": self._server is not None,
             "now": self.now().isoformat(),
             "clients": [
                 {"client_id": client_id, "peer": session.line.peer, "version": session.version}
@@ -329,6 +427,19 @@ class Simulator:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             _logger.error("task failed", exc_info=task.exception())
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """Return a socket that has the port but does not listen. Raises OSError."""
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    bound = socket.socket(family, kind, protocol)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except OSError:
+        bound.close()
+        raise
+    return bound
 
 
 def _log_event(event: Event) -> None:

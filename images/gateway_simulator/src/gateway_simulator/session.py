@@ -42,12 +42,10 @@ if TYPE_CHECKING:
 
 MOST_BARS = 5000
 
-FARMS = (
-    (2104, "Market data farm connection is OK:usfarm"),
-    (2106, "HMDS data farm connection is OK:ushmds"),
-    (2158, "Sec-def data farm connection is OK:secdefnj"),
-)
 LINK_DOWN = (2110, "Connectivity between Trader Workstation and server is broken. It will be restored automatically.")
+
+PACED = (100, "Max rate of messages per second has been exceeded: max=50")
+LOGGED_OUT = (504, "Not connected: the gateway is not logged in")
 
 _logger = logging.getLogger(__name__)
 
@@ -94,8 +92,13 @@ class Session:
         """Send the present quote of every subscription."""
         frames = []
         for request_id, instrument in self._subscriptions.items():
-            frames += self._ticks(request_id, self._simulator.quote(instrument))
+            if not self._simulator.faults.hides_ticks(instrument.symbol):
+                frames += self._ticks(request_id, self._simulator.quote(instrument))
         self._send(*frames)
+
+    def lose_data(self) -> None:
+        """Forget the subscriptions to market data, as after 1101: the client has to ask again."""
+        self._subscriptions.clear()
 
     def tell(self, events: Sequence[Event]) -> None:
         """Send what of ``events`` concerns this client: its own orders, and the account if it follows that."""
@@ -127,8 +130,8 @@ class Session:
             self.line.close(f"the client is too old: versions {lowest} to {highest}, wanted {LOWEST_VERSION}")
             return
         self.version = min(highest, self._simulator.server_version)
-        self.dialect = dialect_for(self.version, self._simulator.now)
-        self._send(handshake(self.version, self._simulator.now()))
+        self.dialect = dialect_for(self.version, self._simulator.gateway_time)
+        self._send(handshake(self.version, self._simulator.gateway_time()))
         self._log(logging.DEBUG, "handshake", lowest=lowest, highest=highest, version=self.version)
 
     def _receive(self, body: bytes) -> None:
@@ -140,6 +143,12 @@ class Session:
             return
         self._log(logging.DEBUG, "received", request=repr(request))
         if self.client_id is not None:
+            if self._simulator.faults.refuses_request(self.client_id):
+                self.notice(*PACED)
+                return
+            if self._simulator.faults.is_logged_out and not isinstance(request, requests.RequestCurrentTime):
+                self.notice(*LOGGED_OUT)
+                return
             _HANDLERS.get(type(request), Session._refuse)(self, request)
         elif isinstance(request, requests.StartApi):
             self._start(request)
@@ -154,13 +163,19 @@ class Session:
             return
         self.client_id = client_id
         self._log(logging.INFO, "client connected", version=self.version)
+        if self._simulator.faults.is_logged_out:
+            self._send(self.dialect.managed_accounts(""))
+            self.notice(*LOGGED_OUT)
+        else:
+            self.welcome()
+
+    def welcome(self) -> None:
+        """Send what a client that has started the API waits for: its accounts and the first order id."""
+        notices = self._simulator.faults.farm_notices if self._simulator.broker.linked else [LINK_DOWN]
         self._send(
             self.dialect.managed_accounts(self._account),
             self.dialect.next_valid_id(self._simulator.broker.next_order_id),
-            *(
-                self.dialect.error(NO_REQUEST, code, text)
-                for code, text in (FARMS if self._simulator.broker.linked else (LINK_DOWN,))
-            ),
+            *(self.dialect.error(NO_REQUEST, code, text) for code, text in notices),
         )
 
     def _refuse(self, request: Request) -> None:
@@ -180,7 +195,7 @@ class Session:
         self._send(self.dialect.managed_accounts(self._account))
 
     def _request_current_time(self, _request: Request) -> None:
-        self._send(self.dialect.current_time(int(self._simulator.now().timestamp())))
+        self._send(self.dialect.current_time(int(self._simulator.gateway_time().timestamp())))
 
     # --- requests: account ------------------------------------------------------------------------------------------
 
@@ -270,6 +285,9 @@ class Session:
             return
         # The simulated market never closes, and has one price for all that can be shown.
         now = self._simulator.now()
+        if self._simulator.faults.hides_history:
+            self._fail(request_id, 162, "Historical Market Data Service error message:HMDS connection is broken")
+            return
         try:
             end = min(parse_time(request.end) if request.end else now, now)
             bar_seconds, duration = parse_bar_size(request.bar_size), parse_duration(request.duration)
@@ -414,7 +432,7 @@ class Session:
                 self.dialect.portfolio_value(self._account, self._instrument(value.position), value)
                 for value in valuation.positions
             ),
-            self.dialect.account_time(self._simulator.now()),
+            self.dialect.account_time(self._simulator.gateway_time()),
         ]
 
     def _updates_of(self, request_id: int, valuation: Valuation) -> list[bytes]:
