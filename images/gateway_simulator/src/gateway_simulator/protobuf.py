@@ -212,10 +212,12 @@ class ProtobufDialect(TextDialect):
     @_since(ACCOUNTS)
     def portfolio_value(self, account: str, instrument: Instrument, value: PositionValue) -> bytes:
         """One position with its present value."""
+        contract = _contract(instrument, "")
+        contract.primaryExch = instrument.primary_exchange
         return _frame(
             7,
             ib.PortfolioValue(
-                contract=_contract(instrument, instrument.primary_exchange),
+                contract=contract,
                 position=_decimal(value.position.quantity),
                 marketPrice=float(value.price),
                 marketValue=float(value.market_value),
@@ -301,6 +303,8 @@ class ProtobufDialect(TextDialect):
         contract = _contract(instrument, instrument.valid_exchanges[0])
         if instrument.sec_type == "STK":
             contract.primaryExch = instrument.primary_exchange
+        if instrument.is_derivative:
+            contract.lastTradeDate = instrument.expiry
         details = ib.ContractDetails(
             marketName=instrument.market_name,
             minTick=_decimal(instrument.min_tick),
@@ -531,12 +535,14 @@ class ProtobufDialect(TextDialect):
     ) -> bytes:
         """A working order's terms and state; with ``margin``, the answer to what an order would do."""
         values = order_fields(order, account, margin)
+        terms = _order(values)
+        terms.ClearField("filledQuantity")
         return _frame(
             5,
             ib.OpenOrder(
                 orderId=order.visible_id,
                 contract=_contract(instrument, order.exchange),
-                order=_order(values),
+                order=terms,
                 orderState=_filled(ib.OrderState(), values),
             ),
         )
@@ -556,8 +562,8 @@ class ProtobufDialect(TextDialect):
         """The terms of an order that is done, and how it ended; as in text, it goes by its perm id alone."""
         values = order_fields(order, account)
         terms = _order(values)
-        terms.ClearField("orderId")
-        terms.ClearField("clientId")
+        for name in ("orderId", "clientId", "parentId"):
+            terms.ClearField(name)
         return _frame(
             101,
             ib.CompletedOrder(
