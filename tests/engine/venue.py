@@ -22,7 +22,8 @@ SOURCES = os.pathsep.join(str(ROOT / "images" / name / "src") for name in ("refe
 class Venue:
     """A simulator on a free port. It keeps its state over kills."""
 
-    def __init__(self, folder: Path, *, ticks_per_second: float = 20.0, seed: int = 1) -> None:
+    def __init__(self, folder: Path, *, ticks_per_second: float = 20.0, seed: int = 1, host: str = "127.0.0.1") -> None:
+        self.host = host
         self.port, self.control_port = _free_ports()
         self._folder = folder
         self._ticks_per_second = ticks_per_second
@@ -42,7 +43,7 @@ class Venue:
         environment = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": SOURCES,
-            "SIMULATOR_HOST": "127.0.0.1",
+            "SIMULATOR_HOST": self.host,
             "SIMULATOR_PORT": str(self.port),
             "SIMULATOR_CONTROL_PORT": str(self.control_port),
             "SIMULATOR_STATE": str(self._folder / "simulator.json"),
@@ -80,7 +81,8 @@ class Venue:
     def _listens(self) -> bool:
         with socket.socket() as probe, socket.socket() as other:
             return not any(
-                each.connect_ex(("127.0.0.1", port)) for each, port in ((probe, self.port), (other, self.control_port))
+                each.connect_ex(address)
+                for each, address in ((probe, (self.host, self.port)), (other, ("127.0.0.1", self.control_port)))
             )
 
 

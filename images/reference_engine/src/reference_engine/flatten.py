@@ -97,15 +97,20 @@ def _quantities(positions: dict[str, float]) -> str:
     return ", ".join(f"{quantity:g} {symbol}" for symbol, quantity in positions.items())
 
 
-async def flatten(deployment: Deployment, reason: str, requested_by: str, timeout: float) -> Report:
-    """Make the account flat within ``timeout`` seconds; whatever keeps it from that is in the report."""
+async def flatten(
+    deployment: Deployment, reason: str, requested_by: str, timeout: float, ledger: Ledger | None = None
+) -> Report:
+    """Make the account flat within ``timeout`` seconds; whatever keeps it from that is in the report.
+
+    ``ledger`` is the engine's own, where it runs in an engine; otherwise it is opened, if that can be done.
+    """
     started = time.monotonic()
     report = Report(deployment.account, reason, requested_by)
     log.warning("emergency_stop", requested_by=requested_by, reason=reason, timeout=timeout)
     if problem := deployment.account_problem(()):
         report.problems.append(problem)
         return report
-    books = _Books(deployment, report)
+    books = _Books(deployment, report, ledger)
     books.begin()
     try:
         address = GatewayAddress(deployment.gateway_host, deployment.gateway_port)
@@ -121,15 +126,16 @@ async def flatten(deployment: Deployment, reason: str, requested_by: str, timeou
 class _Books:
     """The ledger, as far as it can be had: what cannot be written is a problem of the report and stops nothing."""
 
-    def __init__(self, deployment: Deployment, report: Report) -> None:
+    def __init__(self, deployment: Deployment, report: Report, ledger: Ledger | None) -> None:
         self._deployment = deployment
         self._report = report
-        self._ledger: Ledger | None = None
+        self._ledger = ledger
+        self._is_ours = ledger is None
 
     def begin(self) -> None:
         """Halt trading; where the ledger cannot, fence the engines out: none may trade against this."""
         try:
-            self._ledger = Ledger(self._deployment)
+            self._ledger = self._ledger or Ledger(self._deployment)
             self._report.stop = self._ledger.begin_emergency_stop(self._report.reason, self._report.requested_by)
             self._report.halted = True
             return
@@ -159,7 +165,8 @@ class _Books:
                 self._report.halted = True
         if (stop := self._report.stop) is not None:
             self.write(lambda ledger: ledger.end_emergency_stop(stop, self._report.outcome()))
-        self.write(Ledger.close)
+        if self._is_ours:
+            self.write(Ledger.close)
 
     def _note(self, problem: str) -> None:
         log.error("emergency_stop_problem", reason=problem)

@@ -382,7 +382,7 @@ class Ledger:
 
     def begin_emergency_stop(self, reason: str, requested_by: str) -> int:
         """Halt trading of the account and note the stop, in one transaction; returns the stop's number."""
-        with self._transaction() as connection:
+        with self._transaction(at_once=True) as connection:
             now = iso(utc_now())
             number = self._insert(
                 connection,
@@ -400,7 +400,7 @@ class Ledger:
 
     def end_emergency_stop(self, number: int, outcome: EmergencyOutcome) -> None:
         """Note how an emergency stop ended. The halt stays until `resume`."""
-        with self._transaction() as connection:
+        with self._transaction(at_once=True) as connection:
             connection.execute(
                 "UPDATE emergency_stops SET status = ?, orders_cancelled = ?, positions_closed = ?, orders_left = ?, "
                 "positions_left = ?, outcome = ?, finished_at = ? WHERE id = ?",
@@ -419,7 +419,7 @@ class Ledger:
 
     def resume(self, reason: str, requested_by: str) -> str | None:
         """Lift the halt of the account and return why it was halted, None when it was not."""
-        with self._transaction() as connection:
+        with self._transaction(at_once=True) as connection:
             halt = self._halt(connection)
             if halt:
                 connection.execute(
@@ -456,7 +456,7 @@ class Ledger:
 
     def record_event(self, kind: str, message: str, data: Mapping[str, Any] | None = None) -> None:
         """Append to the event log."""
-        with self._transaction() as connection:
+        with self._transaction(at_once=True) as connection:
             self._event(connection, kind, message, data or {})
 
     def record_risk_event(

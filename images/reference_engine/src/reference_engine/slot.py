@@ -55,12 +55,12 @@ class _Trader:
         self._life: asyncio.Task[int] | None = None
         self.lease.acquire()
         try:
-            self._ledger = Ledger(deployment)
+            self.ledger = Ledger(deployment, batched=True)
             try:
-                self._ledger.take_over(self.lease.raise_token)
-                self.engine = Engine(deployment, config, self._ledger, link)
+                self.ledger.take_over(self.lease.raise_token)
+                self.engine = Engine(deployment, config, self.ledger, link)
             except BaseException:
-                self._ledger.close()
+                self.ledger.close()
                 raise
         except BaseException:
             self.lease.release()
@@ -102,7 +102,7 @@ class _Trader:
             reason = f"another client has had it for more than {CLIENT_ID_GRACE_SECONDS:g} s: {self._link.reason}"
             self.engine.block("client_id", reason)
             with contextlib.suppress(sqlite3.Error):
-                self._ledger.record_risk_event("client_id_lost", "critical", reason)
+                self.ledger.record_risk_event("client_id_lost", "critical", reason)
 
     def _refusal(self) -> Refusal | None:
         reason = self.lease.lost()
@@ -141,15 +141,15 @@ class _Trader:
         self._life.cancel()
         await asyncio.gather(self._life, return_exceptions=True)
         try:
-            self._ledger.record_event(kind, reason)
+            self.ledger.record_event(kind, reason)
         except sqlite3.Error as error:
             log.error("ledger_failed", reason=error)
         self._give_back()
 
     def _give_back(self) -> None:
         try:
-            self.left = self._ledger.open_orders()
-            self._ledger.close()
+            self.left = self.ledger.open_orders()
+            self.ledger.close()
         except sqlite3.Error as error:
             log.error("ledger_close_failed", reason=error)
         finally:
@@ -322,7 +322,7 @@ class Slot:
         if isinstance(self._now, Standby):
             text = "a standby sends no orders: ask the trading slot, or run the image's flatten command"
             return Outcome(HTTPStatus.CONFLICT, {"role": self._now.role, "reason": text})
-        report = await flatten.flatten(self._deployment, reason, requested_by, timeout)
+        report = await flatten.flatten(self._deployment, reason, requested_by, timeout, self._now.ledger)
         return Outcome(HTTPStatus.OK if report.flat else HTTPStatus.SERVICE_UNAVAILABLE, report.document())
 
     def _outcome(self, status: HTTPStatus, started: float, **fields: object) -> Outcome:
