@@ -5,9 +5,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from typing import Any, ClassVar, TypeVar
 
 import pytest
 from google.protobuf.message import Message
@@ -18,7 +23,10 @@ from gateway_simulator import ib_pb2 as ib
 from gateway_simulator import messages, protobuf, requests
 from gateway_simulator.messages import HIGHEST_VERSION, TextDialect, dialect_for
 from gateway_simulator.protobuf import ProtobufDialect
-from gateway_simulator.wire import FieldError, WireError
+from gateway_simulator.wire import FieldError, WireError, read_frame
+from tests.simulator.support import ACCOUNT, PATIENCE_SECONDS, running
+
+_Reply = TypeVar("_Reply", bound=Message)
 
 
 def body_of(text_id: int, message: Message | bytes) -> bytes:
@@ -147,6 +155,97 @@ def test_an_order_of_a_protocol_to_come_is_not_played_without_its_new_terms() ->
 def test_an_order_whose_numbers_are_none_is_an_error(terms: dict[str, object], error: str) -> None:
     with pytest.raises(FieldError, match=error):
         dialect_for(225).decode(body_of(3, order(**terms)))
+
+
+# --- conversations ---------------------------------------------------------------------------------------------------
+
+
+class ProtobufClient:
+    """A client that knows protobuf alone: any other body is an error."""
+
+    REPLIES: ClassVar[dict[int, type[Message]]] = {
+        3: ib.OrderStatus, 4: ib.ErrorMessage, 5: ib.OpenOrder, 6: ib.AccountValue, 7: ib.PortfolioValue,
+        8: ib.AccountUpdateTime, 9: ib.NextValidId, 10: ib.ContractData, 11: ib.ExecutionDetails,
+        15: ib.ManagedAccounts, 49: ib.CurrentTime, 52: ib.ContractDataEnd, 53: ib.OpenOrdersEnd, 54: ib.AccountDataEnd,
+        55: ib.ExecutionDetailsEnd, 59: ib.CommissionAndFeesReport, 61: ib.Position, 62: ib.PositionEnd,
+    }  # fmt: skip
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+        self.received: list[Any] = []
+
+    def send(self, text_id: int, message: Message | bytes) -> None:
+        """Send a request."""
+        body = body_of(text_id, message)
+        self.writer.write(struct.pack(">I", len(body)) + body)
+
+    async def wait_for(self, kind: type[_Reply]) -> _Reply:
+        """Read until a message of a kind arrives, and return it."""
+        while True:
+            body = await asyncio.wait_for(read_frame(self.reader), PATIENCE_SECONDS)
+            assert body is not None, "the connection was closed"
+            number = int.from_bytes(body[:4], "big")
+            assert number > 200, f"message {number} came as text"
+            message = self.REPLIES[number - 200].FromString(body[4:])
+            assert message.SerializeToString() == body[4:]
+            self.received.append(message)
+            if isinstance(message, kind):
+                return message
+
+
+@asynccontextmanager
+async def protobuf_client(port: int, version: int = HIGHEST_VERSION) -> AsyncIterator[ProtobufClient]:
+    """Connect a client that knows protobuf alone, as client 7."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    versions = f"v213..{version}".encode()
+    writer.write(b"API\0" + struct.pack(">I", len(versions)) + versions)
+    handshake = await read_frame(reader)
+    assert handshake is not None
+    assert handshake.startswith(b"%d\0" % version)
+    client = ProtobufClient(reader, writer)
+    client.send(71, ib.StartApiRequest(clientId=7))
+    await client.wait_for(ib.NextValidId)
+    try:
+        yield client
+    finally:
+        writer.close()
+
+
+async def test_a_client_that_knows_protobuf_alone_trades() -> None:
+    async with running(SIMULATOR_SERVER_VERSION="225") as simulator, protobuf_client(simulator.port) as client:
+        client.send(61, ib.PositionsRequest())
+        await client.wait_for(ib.PositionEnd)
+        request = order(totalQuantity="100", orderRef="key:1")
+        client.send(3, request)
+        report = await client.wait_for(ib.CommissionAndFeesReport)
+        while (await client.wait_for(ib.OrderStatus)).status != "Filled":
+            pass
+        client.send(7, ib.ExecutionRequest(reqId=5))
+        await client.wait_for(ib.ExecutionDetailsEnd)
+        fills = [message for message in client.received if isinstance(message, ib.ExecutionDetails)]
+        told, asked = ([fill for fill in fills if fill.reqId == number] for number in (-1, 5))
+        assert [fill.execution for fill in told] == [fill.execution for fill in asked]
+        assert report.execId == told[0].execution.execId
+        assert {fill.execution.orderRef for fill in told} == {"key:1"}
+        assert sum(Decimal(fill.execution.shares) for fill in told) == 100
+        client.send(6, ib.AccountDataRequest(subscribe=True, acctCode=ACCOUNT))
+        await client.wait_for(ib.AccountDataEnd)
+        (value,) = (message for message in client.received if isinstance(message, ib.PortfolioValue))
+        assert (value.contract.conId, value.position) == (265598, "100")
+
+
+async def test_a_malformed_request_is_an_error_and_the_conversation_goes_on() -> None:
+    async with running(SIMULATOR_SERVER_VERSION="225") as simulator, protobuf_client(simulator.port) as client:
+        client.send(3, b"\x12\xff\xff\xff\x7f")
+        while (error := await client.wait_for(ib.ErrorMessage)).errorCode != 320:
+            assert 2100 <= error.errorCode < 2200, "farms are announced, nothing else"
+        assert error.errorMsg.startswith(
+            "Server error when reading an API client request: 5 bytes are no PlaceOrderReq"
+        )
+        assert error.errorTime > 0
+        client.send(49, ib.CurrentTimeRequest())
+        assert (await client.wait_for(ib.CurrentTime)).currentTime > 0
 
 
 # --- malformed messages ----------------------------------------------------------------------------------------------
