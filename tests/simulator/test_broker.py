@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -14,70 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway_simulator.account import STARTING_CASH, commission_of
-from gateway_simulator.broker import Broker
 from gateway_simulator.contracts import LISTED
 from gateway_simulator.model import (
     Charged,
-    Event,
     Executed,
     Instrument,
     OrderChanged,
     OrderFailed,
-    OrderRequest,
     PositionChanged,
-    Quote,
     cents,
 )
-
-AAPL, IBM, EURUSD = LISTED[265598], LISTED[8314], LISTED[12087792]
-
-
-class Exchange:
-    """A broker whose prices and time are set by hand."""
-
-    def __init__(self) -> None:
-        self.ticks = {AAPL.con_id: 23000, IBM.con_id: 22000, EURUSD.con_id: 21000}
-        self.now = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
-        self.broker = self.new_broker()
-        self.events: list[Event] = []
-
-    def new_broker(self) -> Broker:
-        return Broker("DU1", LISTED, self.quote, lambda: self.now)
-
-    def quote(self, instrument: Instrument) -> Quote:
-        bid = self.ticks[instrument.con_id] * instrument.min_tick
-        return Quote(bid, bid + instrument.min_tick, bid, 100, 100, 100, 1000, bid, int(self.now.timestamp()))
-
-    def place(
-        self, order_id: int, action: str, quantity: int, limit: str = "", instrument: Instrument = AAPL, client: int = 1
-    ) -> list[Event]:
-        request = OrderRequest(
-            client_id=client,
-            order_id=order_id,
-            instrument=instrument,
-            exchange="SMART",
-            action=action,
-            quantity=Decimal(quantity),
-            order_type="LMT" if limit else "MKT",
-            limit_price=Decimal(limit) if limit else None,
-            tif="DAY",
-            account="DU1",
-            open_close="O",
-            origin=0,
-            order_ref=f"ref:{order_id}",
-            outside_rth=False,
-            hidden=False,
-        )
-        events = self.broker.place(request)
-        self.events += events
-        return events
-
-    def tick(self, instrument: Instrument, change: int) -> None:
-        self.ticks[instrument.con_id] = max(1, self.ticks[instrument.con_id] + change)
-        self.events += self.broker.match()
-
-    def executions(self) -> list[Decimal]:
-        return [event.execution.price for event in self.events if isinstance(event, Executed)]
+from tests.simulator.exchange import AAPL, EURUSD, IBM, Exchange
 
 
 def assert_books_add_up(exchange: Exchange) -> None:
