@@ -18,7 +18,7 @@ from gateway_simulator import ib_pb2 as ib
 from gateway_simulator.contracts import LISTED
 from gateway_simulator.messages import TextDialect, dialect_for
 from gateway_simulator.model import Execution, Order, TickKind
-from gateway_simulator.wire import frame
+from gateway_simulator.wire import Value, frame
 
 VERSIONS = (178, 225)
 ROUNDS, REPETITIONS = 7, 2000
@@ -61,7 +61,7 @@ EXECUTION = Execution(
 )
 
 # A limit order as ib_async writes it at 178, from the order id on, up to the first of its empty fields' long tail.
-ORDER_178 = [12, 265598, "AAPL", "STK", "", "0.0", "", "", "SMART", "NASDAQ", "USD", "AAPL", "NMS", "", ""]
+ORDER_178: list[Value] = [12, 265598, "AAPL", "STK", "", "0.0", "", "", "SMART", "NASDAQ", "USD", "AAPL", "NMS", "", ""]
 ORDER_178 += ["BUY", 100, "LMT", "225.5", "", "DAY", "", "", "", 0, "key:1", 1, 0, 0, 0, 0, 0, 0, 0]
 
 
