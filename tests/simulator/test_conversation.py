@@ -249,14 +249,7 @@ async def test_a_resting_order_fills_when_it_is_crossed() -> None:
             "Order rejected - reason:order adds 5000000.00 to positions, buying power is 4000000.00",
         ),
         (MarketOrder("BUY", 1, account="DU9"), 201, "Order rejected - reason:account DU9 is not DU1234567"),
-        (MarketOrder("BUY", 1, transmit=False), 201, "Order rejected - reason:transmit=False is not simulated"),
-        (
-            MarketOrder("BUY", 1, parentId=1, ocaGroup="a"),
-            201,
-            "Order rejected - reason:an OCA group, a parent order is not simulated",
-        ),
         (MarketOrder("BUY", 1, algoStrategy="Twap"), 201, "Order rejected - reason:an algorithm is not simulated"),
-        (MarketOrder("BUY", 1, whatIf=True), 201, "Order rejected - reason:what-if is not simulated"),
     ],
 )
 async def test_nonsense_and_what_is_not_simulated_are_rejected(order: Order, code: int, text: str) -> None:

@@ -322,7 +322,7 @@ class Session:
             quantity=request.quantity,
             account=request.account,
             what_if=request.what_if,
-            unsupported=", ".join(filter(None, [request.unsupported, *_not_yet_played(request)])),
+            unsupported=request.unsupported,
             **request.terms.terms,
         )
         self._simulator.place(self, order)
@@ -483,18 +483,6 @@ _HANDLERS: dict[type[Request], Callable[[Session, Any], None]] = {
     requests.RequestPositions: Session._request_positions,
     requests.SetServerLogLevel: Session._ignore,
 }
-
-
-def _not_yet_played(request: requests.PlaceOrder) -> list[str]:
-    terms = request.terms
-    played = {
-        "an OCA group": not terms.oca_group,
-        "transmit=False": terms.transmit,
-        "a parent order": not terms.parent_id,
-        "what-if": not request.what_if,
-        "all or none": not terms.all_or_none,
-    }
-    return [name for name, is_played in played.items() if not is_played]
 
 
 def _date(seconds: int, as_epoch: bool, daily: bool) -> str:
