@@ -10,19 +10,24 @@ import functools
 import secrets
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final, Literal
 
 from . import log
+from .breaker import CircuitBreaker
 from .config import Deployment, EngineConfig
 from .containment import Containment
+from .dead_man import DeadManSwitch
 from .gateway import USABLE_STATES, BrokerLink, LinkError, SessionState, UnknownInstrumentError
 from .guard import Guard, Refusal
 from .ledger import Difference, FencedError, Ledger, TradingHaltedError
 from .metrics import Metrics
 from .model import (
     AccountValues,
+    Cancel,
     Execution,
     Instrument,
     OpenOrder,
@@ -48,6 +53,10 @@ _SETTLE_SECONDS: Final = 1.0
 # Half of the 30 s between SIGTERM and SIGKILL; the rest is for closing.
 _DRAIN_LIMIT_SECONDS: Final = 15.0
 _DUTY_EVERY_SECONDS: Final = 1.0
+# An order without an answer for so long is asked for: the broker may have it, and its acknowledgement is lost.
+_ANSWER_SECONDS: Final = 5.0
+# So many orders may wait for the pace; at 45 messages a second that is some two seconds.
+_MOST_HELD_ORDERS: Final = 100
 
 
 def _told(method: Callable[..., None]) -> Callable[..., None]:
@@ -96,12 +105,17 @@ class Engine:
         self._account_values = AccountValues()
         # Why this engine does not trade now, by who says so; `block` and `unblock` keep it.
         self._blocks: dict[str, str] = {}
-        self.guards: list[Guard] = []
+        self.breaker = CircuitBreaker(config.breaker)
+        self._dead_man = DeadManSwitch(config.dead_man.after_seconds)
+        # Wishes that wait for the pace; they count as open orders, so that the strategy does not wish again.
+        self._held: deque[OrderRequest] = deque()
+        self._held_timer: asyncio.TimerHandle | None = None
+        self.guards: list[Guard] = [self.breaker]
         """What every order must pass, in this order."""
         self.lease_check: Callable[[], Refusal | None] = lambda: None
         """Asked last, when an order is about to leave: does this engine still have the right to trade?"""
         self._refusals = Refusals(ledger)
-        self.duties: list[Callable[[datetime], None]] = [self._refusals.write]
+        self.duties: list[Callable[[datetime], None]] = [self._refusals.write, self._watch_link, self._miss_answers]
         """What is to be done once a second, trading or not; an exception there stops the engine as any other does."""
         self.trades = asyncio.Event()
         """Set when it is first reconciled and its role is trading."""
@@ -116,7 +130,11 @@ class Engine:
 
     async def run(self, stop: asyncio.Event) -> int:
         """Trade until ``stop`` is set (or something breaks), drain, and return the exit code."""
-        self._ledger.record_event("engine_started", f"strategy {self._config.strategy_name}")
+        self._ledger.on_failure = self._ledger_failed
+        try:
+            self._ledger.record_event("engine_started", f"strategy {self._config.strategy_name}")
+        except sqlite3.Error as error:
+            self._ledger_failed(error)
         log.info(
             "engine_started",
             stack=self._deployment.stack,
@@ -135,8 +153,8 @@ class Engine:
             await asyncio.wait([*tasks, *waits], return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
                 # A part of the engine that ends did so by an exception.
-                if task.done() and isinstance(error := task.exception(), Exception):
-                    self._fail(error)
+                if task.done() and isinstance(broken := task.exception(), Exception):
+                    self._fail(broken)
             drained = await self._drain()
         finally:
             for running in [*tasks, *waits]:
@@ -213,11 +231,24 @@ class Engine:
                 "reconciled", f"{executions} new executions, {len(settled)} orders settled", {"settled": settled}
             )
         self._reconciled = True
+        self._forget_answered(settled)
+        if self._dead_man.tripped:
+            self._return_to_life()
         if self.role == "starting":
             self.role = "trading"
             self.trades.set()
             self._ledger.set_trading_state("trading", f"release {self._deployment.release} trades")
             log.info("role", role=self.role)
+
+    def _forget_answered(self, settled: Sequence[str]) -> None:
+        """After a reconciliation: an order that the broker never answered for has failed; others need no watching."""
+        unanswered = {order.order_ref for order in self._open if not order.acknowledged}
+        for order_ref in [order_ref for order_ref in self._sent_at if order_ref not in unanswered]:
+            del self._sent_at[order_ref]
+            if order_ref in settled:
+                self._order_failed(order_ref, "the broker did not answer for it")
+            else:
+                self._order_succeeded(order_ref)
 
     async def _snapshot(self) -> Snapshot:
         return await self._link.snapshot([order.order_ref for order in self._open])
@@ -286,6 +317,7 @@ class Engine:
         self._refusals.close()
         self._ledger.set_trading_state("stopped", reason)
         self._ledger.record_event("engine_stopped", reason)
+        self._ledger.commit()
         log.info("engine_stopped", reason=reason)
         return not waiting
 
@@ -295,15 +327,25 @@ class Engine:
         return [order for order in self._open if not order.acknowledged]
 
     def _cancel_working(self) -> None:
-        if self.working_orders_on_stop != "cancel":
-            return
+        if self.working_orders_on_stop == "cancel":
+            self._cancel_all()
+
+    def _cancel_all(self) -> None:
+        """Ask for every open order to be cancelled that this was not asked for yet."""
         for order in self._open:
-            try:
-                if order.order_ref not in self._cancel_asked and self._link.cancel(order.order_ref):
-                    self._cancel_asked.add(order.order_ref)
-                    log.info("order_cancel", order_ref=order.order_ref)
-            except LinkError:
+            if not self._cancel(order.order_ref):
                 return
+
+    def _cancel(self, order_ref: str) -> bool:
+        """Ask for an order to be cancelled, once; False when there is no session to ask in."""
+        try:
+            if order_ref not in self._cancel_asked and self._link.cancel(order_ref):
+                self._cancel_asked.add(order_ref)
+                self.metrics.cancels_sent += 1
+                log.info("order_cancel", order_ref=order_ref)
+        except LinkError:
+            return False
+        return True
 
     def _fail(self, error: Exception) -> None:
         if self._failure is None:
@@ -319,6 +361,38 @@ class Engine:
         self._reconciled = False
         self._reconcile_at = time.monotonic() + _RETRY_SECONDS
         self._wake.set()
+
+    # -- duties
+
+    def _watch_link(self, now: datetime) -> None:  # noqa: ARG002 a duty's form
+        alone = self._dead_man.look(self._link.state in USABLE_STATES)
+        if alone is None:
+            return
+        settings = self._config.dead_man
+        orders = "will be cancelled" if settings.working_orders == "cancel" else "are kept"
+        reason = f"no usable link for {alone:.0f} s ({self._link.state}: {self._link.reason}); working orders {orders}"
+        self.block("dead_man_switch", reason)
+        log.error("dead_man_switch", seconds=round(alone, 1), reason=self._link.reason)
+        if settings.resume == "manual":
+            self._ledger.halt_trading("dead_man_switch", reason)
+        else:
+            self._ledger.record_risk_event("dead_man_switch", "critical", reason)
+
+    def _return_to_life(self) -> None:
+        """Reconciled after the dead man's switch: end the working orders if that is the policy, then trade again."""
+        if self._config.dead_man.working_orders == "cancel" and self._open:
+            self._cancel_all()
+            self._want_reconciliation(_RECONCILE_SOON_SECONDS)
+            return
+        self._dead_man.reset()
+        self.unblock("dead_man_switch")
+        if self._config.dead_man.resume == "automatic":
+            self._ledger.resolve_risk_events("dead_man_switch", "reconciled with the broker again")
+
+    def _miss_answers(self, now: datetime) -> None:  # noqa: ARG002 a duty's form
+        oldest = next(iter(self._sent_at.values()), None)
+        if oldest is not None and time.monotonic() - oldest > _ANSWER_SECONDS:
+            self._want_reconciliation(0.0)
 
     # -- what the broker link tells
 
@@ -347,7 +421,11 @@ class Engine:
         if not self._may_trade():
             return
         for wish in self._strategy.on_tick(tick, self):
-            if isinstance(wish, OrderRequest):
+            if isinstance(wish, Cancel):
+                self._carry_cancel(wish)
+            elif self._held or self._link.order_wait() > 0:
+                self._hold(wish)
+            else:
                 self._submit(wish)
 
     def _strategy_failed(self, text: str, too_many: bool) -> None:
@@ -377,6 +455,10 @@ class Engine:
         elif change.new != change.old:
             log.info("order", order_ref=report.order_ref, status=change.new, filled=report.filled, text=report.message)
             self._orders_changed()
+            if change.new == "rejected":
+                self._order_failed(report.order_ref, report.message)
+            elif change.new != "sent":
+                self._order_succeeded(report.order_ref)
             if "strategy" not in self._blocks:
                 self._strategy.on_order(report, self)
 
@@ -407,6 +489,7 @@ class Engine:
             exec_id=execution.exec_id,
         )
         self._orders_changed()
+        self._order_succeeded(execution.order_ref)
         if "strategy" not in self._blocks:
             self._strategy.on_fill(execution, self)
 
@@ -457,15 +540,50 @@ class Engine:
             yield "reconciliation", "not reconciled with the broker since the session began"
         if halt := self._ledger.halt():
             yield "halt", f"trading is halted: {halt}"
+        if reason := self.breaker.reason():
+            yield "circuit_breaker", reason
         yield from self._blocks.items()
 
     def _may_trade(self) -> bool:
         return next(self._blockers(), None) is None
 
+    def _hold(self, request: OrderRequest) -> None:
+        """Let a wish wait until the pace allows its order; only then the guards are asked."""
+        if len(self._held) >= _MOST_HELD_ORDERS:
+            text = f"{len(self._held)} orders wait already to be sent at the allowed pace, wanted at most as many"
+            self._refuse(request, Refusal("pacing", text))
+            return
+        self._held.append(request)
+        self.metrics.orders_held += 1
+        if self._held_timer is None:
+            self._held_timer = asyncio.get_running_loop().call_later(self._link.order_wait(), self._send_held)
+
+    @_told
+    def _send_held(self) -> None:
+        self._held_timer = None
+        while self._held and self._link.order_wait() <= 0:
+            if not self._may_trade():
+                log.warning("held_orders_dropped", orders=len(self._held))
+                self._held.clear()
+                return
+            self._submit(self._held.popleft())
+        if self._held:
+            self._held_timer = asyncio.get_running_loop().call_later(self._link.order_wait(), self._send_held)
+
+    def _carry_cancel(self, wish: Cancel) -> None:
+        if not any(order.order_ref == wish.order_ref for order in self._open):
+            log.warning("cancel_refused", order_ref=wish.order_ref, reason="no open order of that order_ref")
+        elif self.lease_check() is None:
+            self._cancel(wish.order_ref)
+
     def _submit(self, request: OrderRequest) -> None:
-        """Carry a strategy's wish to the broker: guards, pacing, lease, intent committed, bytes leave, marked sent."""
+        """Carry a strategy's wish to the broker: guards, lease, intent committed, bytes leave, marked sent."""
+        request = self._with_known_instrument(request)
         if refusal := self._refusal_of(request):
             self._refuse(request, refusal)
+            return
+        if request.replaces:
+            self._change(request)
             return
         order_ref = f"{self._deployment.stack}:{secrets.token_hex(8)}"
         try:
@@ -495,8 +613,10 @@ class Engine:
             self._link.place(order_ref, broker_order_id, request)
         except LinkError as error:
             self._ledger.mark_not_sent(order_ref, str(error))
+            self._order_failed(order_ref, str(error))
             log.warning("order_not_sent", order_ref=order_ref, reason=error)
             return
+        self.breaker.sent(order_ref)
         self._sent_at[order_ref] = time.monotonic()
         self.metrics.orders_sent += 1
         self._ledger.mark_sent(order_ref)
@@ -510,7 +630,52 @@ class Engine:
             type=request.order_type,
         )
 
+    def _change(self, request: OrderRequest) -> None:
+        """Carry a wish for other terms of a working order to the broker: as for a new order, with the order it has."""
+        order_ref = request.replaces
+        if refusal := self.lease_check():
+            self._refuse(request, refusal)
+            return
+        try:
+            self._ledger.record_change(order_ref, request)
+            if self._link.change(order_ref, request):
+                self.metrics.changes_sent += 1
+                log.info("order_change", order_ref=order_ref, quantity=request.quantity, type=request.order_type)
+        except TradingHaltedError as error:
+            log.warning("order_refused", kind="halted", reason=f"trading is halted: {error}")
+        except FencedError as error:
+            self.block("lease", str(error))
+            self._refuse(request, Refusal("fenced", str(error), "critical"))
+        except LinkError as error:
+            log.warning("order_not_changed", order_ref=order_ref, reason=error)
+
+    def _with_known_instrument(self, request: OrderRequest) -> OrderRequest:
+        """Return the request with the instrument as the broker knows it, where the strategy names it by its symbol."""
+        instrument = request.instrument
+        if instrument.con_id:
+            return request
+        for known in self._known.values():
+            if replace(known, con_id=0, multiplier=instrument.multiplier) == instrument:
+                return replace(request, instrument=known)
+        return request
+
+    def _order_succeeded(self, order_ref: str) -> None:
+        if self.breaker.succeeded(order_ref):
+            log.info("circuit_breaker", state="closed", order_ref=order_ref)
+            self._ledger.resolve_risk_events("circuit_breaker", f"order {order_ref} was acknowledged")
+
+    def _order_failed(self, order_ref: str, reason: str) -> None:
+        if self.breaker.failed(order_ref, reason):
+            text = self.breaker.reason() or reason
+            log.error("circuit_breaker", state="open", reason=text)
+            self._ledger.record_risk_event("circuit_breaker", "warning", text)
+
     def _refusal_of(self, request: OrderRequest) -> Refusal | None:
+        if request.replaces and not any(o.order_ref == request.replaces and o.acknowledged for o in self._open):
+            return Refusal("not_working", f"order {request.replaces} does not work at the broker: it cannot be changed")
+        if request.instrument.con_id not in self._known:
+            symbol = request.instrument.symbol
+            return Refusal("unknown_instrument", f"{symbol} is none of the instruments that the strategy asked for")
         now = utc_now()
         for guard in self.guards:
             if refusal := guard.refusal(request, now):
@@ -530,7 +695,8 @@ class Engine:
         return self._positions.get(instrument.con_id, ("", 0.0))[1]
 
     def open_orders(self, instrument: Instrument) -> int:
-        return sum(order.con_id == instrument.con_id for order in self._open)
+        open_orders = sum(order.con_id == instrument.con_id for order in self._open)
+        return open_orders + sum(self._with_known_instrument(wish).instrument == instrument for wish in self._held)
 
     def orders(self, instrument: Instrument) -> Sequence[OpenOrder]:
         return [order for order in self._open if order.con_id == instrument.con_id]
@@ -583,8 +749,10 @@ class Engine:
             checks["trading"] = ("fail", f"role is {self.role}")
         elif halt:
             checks["trading"] = ("warn", f"trading is halted: {halt}")
-        elif self._blocks:
-            checks["trading"] = ("warn", "; ".join(f"{name}: {text}" for name, text in self._blocks.items()))
+        elif self._blocks or self.breaker.state != "closed":
+            blocks = self._blocks | ({"circuit_breaker": reason} if (reason := self.breaker.reason()) else {})
+            blocks = blocks or {"circuit_breaker": "orders failed repeatedly; the next one is a probe"}
+            checks["trading"] = ("warn", "; ".join(f"{name}: {text}" for name, text in blocks.items()))
         return checks
 
     def health(self) -> dict[str, Any]:
@@ -614,7 +782,7 @@ class Engine:
                 "connected_at": iso(connected_at) if connected_at else None,
             },
             "data": {"last_tick_age_seconds": None if age is None else round(age, 3)},
-            "trading": {"blocked_by": dict(self._blockers())},
+            "trading": {"blocked_by": dict(self._blockers()), "circuit_breaker": self.breaker.state},
             "orders": {"open": len(self._open)},
             "positions": {symbol: quantity for symbol, quantity in self._positions.values() if quantity},
             "ledger": {"schema_version": self._ledger.schema_version, "rows": dict(self._ledger.rows)},
@@ -627,4 +795,10 @@ class Engine:
 
     def metrics_text(self) -> str:
         """Return the Prometheus exposition of this engine."""
+        metrics = self.metrics
+        metrics.gateway_attempts, metrics.gateway_codes = self._link.attempts, self._link.codes
+        metrics.gateway_clock_skew_seconds = self._link.clock_skew_seconds
+        metrics.breaker_state, metrics.breaker_opened = self.breaker.state, self.breaker.opened
+        metrics.dead_man_tripped, metrics.dead_man_trips = self._dead_man.tripped, self._dead_man.trips
+        metrics.ledger_commits, metrics.ledger_commit_seconds = self._ledger.commits, self._ledger.commit_seconds
         return self.metrics.render(self.health(), self._link.sessions, self._link.sessions_not_understood)

@@ -193,6 +193,7 @@ class Ledger:
 
     def close(self) -> None:
         """Move everything from the write-ahead log into the database file and close."""
+        self._commit_due = False
         try:
             self.commit()
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -418,7 +419,7 @@ class Ledger:
             self._event(connection, "emergency_stop_ended", outcome.text, {"stop": number, **outcome._asdict()})
 
     def resume(self, reason: str, requested_by: str) -> str | None:
-        """Lift the halt of the account and return why it was halted, None when it was not."""
+        """Lift the halt of the account, resolve what had made it, and return that; None when it was not halted."""
         with self._transaction(at_once=True) as connection:
             halt = self._halt(connection)
             if halt:
@@ -426,6 +427,11 @@ class Ledger:
                     "UPDATE trading_state SET state = 'stopped', reason = ?, changed_by = ?, changed_at = ? "
                     "WHERE account = ?",
                     (f"halt lifted: {reason}", requested_by, iso(utc_now()), self._account),
+                )
+                connection.execute(
+                    "UPDATE risk_events SET resolved_at = ?, resolved_by = ?, resolution = ? WHERE resolved_at IS NULL "
+                    "AND account = ? AND kind IN ('tilt', 'drawdown', 'dead_man_switch')",
+                    (iso(utc_now()), requested_by, reason, self._account),
                 )
                 message = f"{requested_by} lifted the halt ({reason}): {halt}"
                 self._event(connection, "trading_resumed", message, {"requested_by": requested_by, "reason": reason})
@@ -496,26 +502,6 @@ class Ledger:
             )
             self._event(connection, "trading_halted", reason, {"kind": kind})
             self._risk_event(connection, kind, "critical", reason)
-
-    def lift_halt(self, by: str, reason: str) -> str | None:
-        """Let the account trade again and resolve what had halted it; return what that was, None when it was not."""
-        now = iso(utc_now())
-        with self._transaction() as connection:
-            halt = self._halt(connection)
-            if halt is None:
-                return None
-            connection.execute(
-                "UPDATE trading_state SET state = 'stopped', reason = ?, changed_by = ?, changed_at = ? "
-                "WHERE account = ?",
-                (f"halt lifted: {reason}", by, now, self._account),
-            )
-            connection.execute(
-                "UPDATE risk_events SET resolved_at = ?, resolved_by = ?, resolution = ? "
-                "WHERE resolved_at IS NULL AND account = ? AND kind IN ('tilt', 'drawdown')",
-                (now, by, reason, self._account),
-            )
-            self._event(connection, "trading_resumed", reason, {"by": by, "was": halt})
-        return halt
 
     def resumed_at(self) -> str:
         """Return when a halt was last lifted, an empty text when none was."""
@@ -696,6 +682,8 @@ class Ledger:
             asyncio.get_running_loop().call_soon(self._commit_turn)
 
     def _commit_turn(self) -> None:
+        if not self._commit_due:  # closed since
+            return
         self._commit_due = False
         try:
             self.commit()

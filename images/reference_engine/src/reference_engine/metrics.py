@@ -25,6 +25,7 @@ _GATEWAY_STATES = (
     "ready",
 )
 _ROLES = ("starting", "trading", "standby", "stopping")
+_BREAKER_STATES = ("closed", "half_open", "open")
 _STATUSES = ("pass", "warn", "fail")
 
 
@@ -38,9 +39,21 @@ class Metrics:
     reconciliations: int = 0
     acknowledgements: int = 0
     acknowledgement_seconds: float = 0.0
+    cancels_sent: int = 0
+    changes_sent: int = 0
     changes_refused: int = 0
+    orders_held: int = 0
     corrections: int = 0
     refusals: Counter[str] = field(default_factory=Counter)
+    gateway_attempts: int = 0
+    gateway_codes: Mapping[int, int] = field(default_factory=dict)
+    gateway_clock_skew_seconds: float | None = None
+    breaker_state: str = "closed"
+    breaker_opened: int = 0
+    dead_man_tripped: bool = False
+    dead_man_trips: int = 0
+    ledger_commits: int = 0
+    ledger_commit_seconds: float = 0.0
     started: float = field(default_factory=time.time)
 
     def render(self, health: Mapping[str, Any], sessions: int, sessions_not_understood: int) -> str:
@@ -72,6 +85,29 @@ class Metrics:
             "Sessions ended because of a message that could not be understood.",
             [({}, sessions_not_understood)],
         )
+        page.add("gateway_attempts_total", "counter", "Sessions tried for.", [({}, self.gateway_attempts)])
+        page.add(
+            "gateway_messages_total",
+            "counter",
+            "Messages with a code (IB API, message codes) that the gateway sent.",
+            [({"code": str(code)}, count) for code, count in sorted(self.gateway_codes.items())],
+        )
+        skew = self.gateway_clock_skew_seconds
+        page.add(
+            "gateway_clock_skew_seconds",
+            "gauge",
+            "How far the gateway's clock is ahead; it has whole seconds.",
+            [({}, skew)] if skew is not None else [],
+        )
+        page.add("dead_man_tripped", "gauge", "1 while trading stays stopped.", [({}, int(self.dead_man_tripped))])
+        page.add("dead_man_trips_total", "counter", "Losses of the link that tripped it.", [({}, self.dead_man_trips)])
+        page.add(
+            "circuit_breaker",
+            "gauge",
+            "1 for the state of the circuit breaker.",
+            _one_of(_BREAKER_STATES, self.breaker_state, "state"),
+        )
+        page.add("circuit_breaker_opened_total", "counter", "How often it opened.", [({}, self.breaker_opened)])
         page.add("ticks_total", "counter", "Ticks received.", [({}, self.ticks)])
         age = health["data"]["last_tick_age_seconds"]
         page.add("last_tick_age_seconds", "gauge", "Age of the newest tick.", [({}, age)] if age is not None else [])
@@ -89,6 +125,17 @@ class Metrics:
             [({"by": name}, 1) for name in sorted(health["trading"]["blocked_by"])],
         )
         page.add("orders_open", "gauge", "Orders without a final status.", [({}, health["orders"]["open"])])
+        for name, text, count in (
+            ("orders_held_total", "Orders that waited for the pace of messages.", self.orders_held),
+            ("cancels_sent_total", "Orders that were asked to be cancelled.", self.cancels_sent),
+            ("changes_sent_total", "Working orders that were asked to be changed.", self.changes_sent),
+            ("changes_refused_total", "Cancels and changes that the broker refused.", self.changes_refused),
+            ("execution_corrections_total", "Fills that the broker corrected.", self.corrections),
+        ):
+            page.add(name, "counter", text, [({}, count)])
+        page.add_summary(
+            "ledger_commit_seconds", "Time the disk took for a commit.", self.ledger_commits, self.ledger_commit_seconds
+        )
         page.add("executions_total", "counter", "Fills received live.", [({}, self.executions)])
         page.add_summary(
             "order_acknowledgement_seconds",
