@@ -12,6 +12,7 @@ Layers, each knowing only those above it in this list:
     wire                frames and fields
     requests            everything a client can ask for
     messages            the text dialect: the layout of every message, by server version
+    protobuf            the dialect of newer versions, with the messages that ib.proto defines
     session             one client's conversation: requests in, replies out, whatever the dialect
     server              all clients, the market's clock, the broker link
 """
