@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 from ib_async import LimitOrder, MarketOrder, Stock, Trade
 
+from gateway_simulator.control import ControlError
 from gateway_simulator.faults import FaultError
 from gateway_simulator.server import Simulator
 from tests.simulator.support import AAPL, ACCOUNT, Client, connected, running, until
-from tests.simulator.witness import venue
+from tests.simulator.witness import Venue, venue
 
 MSFT = Stock(conId=272093, symbol="MSFT", exchange="SMART", currency="USD")
 
@@ -33,9 +34,9 @@ async def simulator() -> AsyncIterator[Simulator]:
             await done(client.placeOrder(AAPL, MarketOrder("BUY", 1)))
             await done(client.placeOrder(AAPL, MarketOrder("SELL", 1)))
             assert not client.openTrades()
-        fills = [entry for entry in simulator.witness.entries if entry["kind"] == "fill"]
+        fills = [entry["execution_id"] for entry in simulator.witness.entries if entry["kind"] == "fill"]
         told = [execution.execution_id for execution in simulator.broker.executions]
-        assert [fill["execution_id"] for fill in fills] == told
+        assert [fill[:-3] for fill in fills] == [execution[:-3] for execution in told]
         valuation = simulator.broker.valuation()
         assert valuation.net_liquidation == 1_000_000 + valuation.realized + valuation.unrealized
 
@@ -396,6 +397,24 @@ async def test_an_execution_report_comes_twice_and_the_fill_is_one(simulator: Si
         assert [position.position for position in await client.reqPositionsAsync()] == [1]
 
 
+async def test_a_correction_replaces_an_execution_and_the_books_follow(simulator: Simulator) -> None:
+    async with connected(simulator.port) as client:
+        simulator.faults.add({"fault": "correct_execution", "ticks": 5, "seconds": 0.05, "count": 1})
+        trade = client.placeOrder(AAPL, MarketOrder("BUY", 10))
+        await done(trade)
+        (first,) = trade.fills
+        (bought,) = await client.reqPositionsAsync()
+        await until(lambda: len(trade.fills) == 2)
+        second = trade.fills[1]
+        assert second.execution.execId == f"{first.execution.execId[:-3]}.02"
+        assert second.execution.price == pytest.approx(first.execution.price + 0.05)
+        (corrected,) = await client.reqPositionsAsync()
+        assert corrected.position == bought.position
+        assert corrected.avgCost == pytest.approx(bought.avgCost + 0.05)
+        kinds = [entry["kind"] for entry in simulator.witness.entries if entry["kind"] in ("fill", "correction")]
+        assert kinds == ["fill", "correction"]
+
+
 @pytest.mark.parametrize("seconds", [0.1, None])
 async def test_a_commission_report_comes_late_or_when_it_is_asked_for(
     simulator: Simulator, seconds: float | None
@@ -508,3 +527,49 @@ async def test_faults_are_posted_listed_and_ended_over_the_control_api(tmp_path:
             assert await asyncio.to_thread(running.call, "GET", "faults") == []
         entries = await asyncio.to_thread(running.witness, "fault")
         assert [(entry["fault"], entry["event"]) for entry in entries] == [("link", "begins"), ("link", "ends")]
+
+
+async def test_an_order_made_by_hand_moves_the_account_and_belongs_to_no_connection() -> None:
+    with venue() as running:
+        async with connected(running.port) as client:
+            order = {"symbol": "AAPL", "action": "BUY", "quantity": 7}
+            placed = await asyncio.to_thread(running.call, "POST", "orders", order)
+            assert (placed["client_id"], placed["status"]) == (0, "Filled")
+            await until(lambda: [position.position for position in client.positions()] == [7])
+            assert client.fills() == []
+        resting = running.call("POST", "orders", {**order, "limit_price": 1.5})
+        assert [order["perm_id"] for order in running.state()["working_orders"]] == [resting["perm_id"]]
+        running.call("DELETE", f"orders/{resting['perm_id']}")
+        assert running.state()["working_orders"] == []
+        (entry, _) = running.witness("order")
+        assert (entry["connection"], entry["client_id"], entry["quantity"]) == (None, 0, "7")
+        assert running.summary()["connections"][0]["orders"] == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "text"),
+    [
+        ("POST", "faults", {"fault": "flood"}, "fault 'flood': wanted one of refuse, silent, "),
+        ("GET", "faults/7", None, "fault 7: there is none, there are: none"),
+        ("DELETE", "faults/x", None, "fault x: there is none, there are: none"),
+        ("POST", "login", None, "login: the gateway is logged in"),
+        ("POST", "restart", {"for": -1}, "fault restart: for=-1: wanted seconds, 0 or more"),
+        ("POST", "orders", None, "body None: wanted an object"),
+        ("POST", "orders", {"symbol": "NOPE"}, "order: 0 instruments fit 'NOPE', wanted one"),
+        ("POST", "orders", {"ticker": "AAPL"}, "order: ticker: wanted some of action, con_id, "),
+        ("POST", "orders", {"symbol": "AAPL", "quantity": "x"}, "order: quantity='x': wanted a number"),
+        ("DELETE", "orders/1", None, "order 1: wanted the perm id of a working order"),
+    ],
+)
+def test_a_control_call_that_cannot_be_done_says_why(
+    shared: Venue, method: str, path: str, body: object, text: str
+) -> None:
+    with pytest.raises(ControlError) as raised:
+        shared.call(method, path, body)
+    assert str(raised.value).startswith(text)
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Venue]:
+    with venue() as running:
+        yield running

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The control API: HTTP and JSON, on a port of its own; and its client, ``python -m gateway_simulator.control``.
 
-The server is the standard library's, in threads of its own; everything is done in the simulator's event loop.
+The server is the standard library's, in threads of its own; every call is done in the simulator's event loop.
 """
 
 from __future__ import annotations
@@ -158,24 +158,18 @@ def call(port: int, method: str, path: str, body: object = None, host: str = "12
 
 def main(arguments: list[str] | None = None) -> int:
     """Do one call, print its answer as JSON; return 0, 1 when the call was refused, 69 without an answer."""
-    parser = argparse.ArgumentParser(prog="gateway_simulator.control", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument(
-        "--port",
-        type=int,
-        default=os.environ.get("SIMULATOR_CONTROL_PORT") or None,
-        help="default: $SIMULATOR_CONTROL_PORT",
-    )
-    parser.add_argument("method", choices=("get", "post", "delete"), type=str.lower)
-    parser.add_argument("path", help="such as faults, faults/3 or witness?since=10")
-    parser.add_argument("body", nargs="?", help="JSON")
+    port = os.environ.get("SIMULATOR_CONTROL_PORT", "")
+    parser = argparse.ArgumentParser(prog="gateway_simulator.control", description="Call the control API.")
+    parser.add_argument("--port", type=int, default=port or None, help="default: $SIMULATOR_CONTROL_PORT")
+    parser.add_argument("method", choices=("get", "post", "delete"))
+    parser.add_argument("path", help="such as state, witness?since=10 or faults/3")
+    parser.add_argument("body", nargs="*", metavar="NAME=VALUE", help="a value is JSON, or else text: fault=link for=5")
     chosen = parser.parse_args(arguments)
     if not chosen.port:
         parser.error("no port: set SIMULATOR_CONTROL_PORT or give --port")
     try:
-        body = None if chosen.body is None else json.loads(chosen.body)
+        body = dict(_pair(text) for text in chosen.body) if chosen.body else None
         answer = call(chosen.port, chosen.method.upper(), chosen.path, body)
-    except ValueError as error:
-        parser.error(f"body {chosen.body!r}: wanted JSON ({error})")
     except ControlError as error:
         print(error, file=sys.stderr)
         return 1
@@ -184,6 +178,16 @@ def main(arguments: list[str] | None = None) -> int:
         return 69
     print(json.dumps(answer, indent=2))
     return 0
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ControlError(f"{text!r}: wanted NAME=VALUE")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
 
 if __name__ == "__main__":

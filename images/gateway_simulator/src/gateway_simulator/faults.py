@@ -393,6 +393,21 @@ class Faults:
         for seconds, delayed in later.items():
             asyncio.get_running_loop().call_later(seconds, session.tell, delayed)
 
+    def follow(self, events: Sequence[Event]) -> None:
+        """Let the broker correct executions that it has told."""
+        if not self._faults:
+            return
+        for event in events:
+            if isinstance(event, Executed) and event.execution.execution_id.endswith(".01"):
+                execution = event.execution
+                who = (execution.client_id, self._simulator.symbol(execution.con_id))
+                fault = self._hit("correct_execution", *who, execution_id=execution.execution_id)
+                if fault is not None:
+                    correction = (execution.execution_id, fault.parameters["ticks"])
+                    asyncio.get_running_loop().call_later(
+                        fault.parameters["seconds"], self._simulator.correct, *correction
+                    )
+
     def _distort(self, line: Line, owner: tuple[int, int, int | None], event: Event) -> Iterator[tuple[float, Event]]:
         """Give what is told for an event of an order's, and in how many seconds."""
         client_id, order_id, con_id = owner

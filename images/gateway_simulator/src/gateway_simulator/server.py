@@ -9,19 +9,19 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from http import HTTPStatus
-from typing import Any
 
 from .broker import Broker
-from .control import ControlError, ControlServer, Routes
-from .faults import Fault, FaultError, Faults
+from .control import ControlServer
+from .faults import Faults
 from .line import Line
 from .model import Bar, Event, Executed, Execution, Instrument, OrderChanged, OrderFailed, OrderRequest, Quote
 from .session import Session
 from .settings import Settings
 from .store import StateError, Store
+from .terminal import Terminal
 from .witness import Witness
 from .world import World
 
@@ -75,12 +75,14 @@ class Simulator:
         self.port = int(self._address.getsockname()[1])
         await self._listen()
         if self._settings.control_port is not None:
-            self._control = ControlServer(self._settings.control_host, self._settings.control_port, self._routes())
+            self._control = ControlServer(
+                self._settings.control_host, self._settings.control_port, Terminal(self).routes
+            )
         # Orders that waited for the broker when the simulator stopped go through now.
         self.publish(self.broker.restore_link())
         self.market = self._start_task(self._run_market())
-        if self._settings.fault:
-            self.faults.add({"fault": self._settings.fault})
+        for document in ({"fault": self._settings.fault},) if self._settings.fault else self.world.faults:
+            self.faults.add(document)
         _logger.info(
             "listening",
             extra={
@@ -92,6 +94,11 @@ class Simulator:
                 "fault": self._settings.fault,
             },
         )
+
+    @property
+    def is_listening(self) -> bool:
+        """Tell whether connections are accepted."""
+        return self._server is not None
 
     @property
     def control_port(self) -> int | None:
@@ -138,18 +145,7 @@ class Simulator:
 
     def place(self, session: Session, request: OrderRequest) -> None:
         """Place or modify an order."""
-        instrument = request.instrument
-        self.witness.order(
-            session.line.number,
-            request.client_id,
-            request.order_id,
-            con_id=instrument.con_id if instrument else None,
-            symbol=instrument.symbol if instrument else None,
-            action=request.action,
-            quantity=request.quantity,
-            what_if=request.what_if,
-            **request.terms,
-        )
+        self._witness_order(session.line.number, request)
         if request.what_if:
             self.publish(self.broker.place(request))
             return
@@ -157,6 +153,25 @@ class Simulator:
             session.line.close("closed before the acknowledgement of an order")
         rejection = self.faults.reject(request)
         self.publish(self.broker.reject(request, *rejection) if rejection else self.broker.place(request))
+
+    def place_by_hand(self, request: OrderRequest) -> tuple[int, int]:
+        """Play an order made at the broker's own terminal; return its client id, which is 0, and its order id."""
+        events = self.broker.place_by_hand(request)
+        key = next((event.order.key for event in events if isinstance(event, OrderChanged)), (0, 0))
+        self._witness_order(None, replace(request, client_id=key[0], order_id=key[1]))
+        self.publish(events)
+        return key
+
+    def cancel_by_hand(self, perm_id: int) -> None:
+        """Play a cancellation by the broker. Raises KeyError when there is no such working order."""
+        self.publish(self.broker.cancel_by_perm_id(perm_id))
+
+    def correct(self, execution_id: str, ticks: int) -> None:
+        """Play the broker's correction of an execution's price, unless it is no longer of this day."""
+        execution = next((each for each in self.broker.executions if each.execution_id == execution_id), None)
+        if execution is not None:
+            price = execution.price + ticks * self.catalogue[execution.con_id].min_tick
+            self.publish(self.broker.correct(execution_id, price))
 
     def cancel(self, session: Session, order_id: int) -> None:
         """Cancel an order of the session's client."""
@@ -195,6 +210,7 @@ class Simulator:
             _log_event(event)
         for session in list(self._sessions.values()):
             self.faults.tell(session, events)
+        self.faults.follow(events)
 
     # --- what faults do ---------------------------------------------------------------------------------------------
 
@@ -293,6 +309,19 @@ class Simulator:
         self.faults.attach(line)
         return session
 
+    def _witness_order(self, connection: int | None, request: OrderRequest) -> None:
+        self.witness.order(
+            connection,
+            request.client_id,
+            request.order_id,
+            con_id=request.instrument.con_id if request.instrument else None,
+            symbol=request.instrument.symbol if request.instrument else None,
+            action=request.action,
+            quantity=request.quantity,
+            what_if=request.what_if,
+            **request.terms,
+        )
+
     def _witness_event(self, event: Event, reasons: dict[tuple[int, int], OrderFailed]) -> None:
         match event:
             case Executed(execution):
@@ -310,8 +339,9 @@ class Simulator:
         self.witness.record("order_end", client_id=key[0], order_id=key[1], status=status, **why)
 
     def _witness_fill(self, execution: Execution) -> None:
+        # The last part of an execution's id counts its editions.
         self.witness.record(
-            "fill",
+            "fill" if execution.execution_id.endswith(".01") else "correction",
             client_id=execution.client_id,
             order_id=execution.order_id,
             order_ref=execution.order_ref,
@@ -325,83 +355,6 @@ class Simulator:
             symbol=self.catalogue[execution.con_id].symbol,
             broker_time=execution.time,
         )
-
-    # --- the control API --------------------------------------------------------------------------------------------
-
-    def _routes(self) -> Routes:
-        return {
-            ("GET", "witness"): self._get_witness,
-            ("GET", "state"): self._get_state,
-            ("GET", "faults"): self._get_faults,
-            ("POST", "faults"): self._post_faults,
-            ("DELETE", "faults"): self._delete_faults,
-            ("POST", "restart"): self._post_restart,
-            ("POST", "login"): self._post_login,
-        }
-
-    def _get_witness(self, rest: str, query: dict[str, str], _body: Any) -> Any:
-        if rest == "summary":
-            return self.witness.summary()
-        if rest:
-            raise ControlError(f"/witness/{rest}: no such path, wanted /witness or /witness/summary")
-        since, kind = query.get("since", "0"), query.get("kind")
-        if not since.isdecimal():
-            raise ControlError(f"since={since!r}: wanted the sequence number of an entry, or 0")
-        entries = [entry for entry in self.witness.since(int(since)) if kind in (None, entry["kind"])]
-        return {"last": len(self.witness.entries), "entries": entries}
-
-    def _get_faults(self, rest: str, _query: dict[str, str], _body: Any) -> Any:
-        return self._fault(rest).to_json() if rest else [fault.to_json() for fault in self.faults]
-
-    def _post_faults(self, _rest: str, _query: dict[str, str], body: Any) -> Any:
-        try:
-            return self.faults.add(body).to_json()
-        except FaultError as error:
-            raise ControlError(str(error)) from error
-
-    def _delete_faults(self, rest: str, _query: dict[str, str], _body: Any) -> Any:
-        if not rest:
-            return [fault.to_json() for fault in self.faults.remove_all()]
-        fault = self._fault(rest)
-        self.faults.remove(fault)
-        return fault.to_json()
-
-    def _fault(self, fault_id: str) -> Fault:
-        fault = self.faults.get(int(fault_id)) if fault_id.isdecimal() else None
-        if fault is None:
-            there = ", ".join(str(fault.id) for fault in self.faults) or "none"
-            raise ControlError(f"fault {fault_id}: there is none, there are: {there}", HTTPStatus.NOT_FOUND)
-        return fault
-
-    def _post_restart(self, _rest: str, _query: dict[str, str], body: Any) -> Any:
-        return self._post_faults("", {}, {**(body or {}), "fault": "restart"})
-
-    def _post_login(self, _rest: str, _query: dict[str, str], _body: Any) -> Any:
-        if not (ended := self.faults.remove_all("logout")):
-            raise ControlError("login: the gateway is logged in", HTTPStatus.CONFLICT)
-        return [fault.to_json() for fault in ended]
-
-    def _get_state(self, _rest: str, _query: dict[str, str], _body: Any) -> Any:
-        valuation = self.broker.valuation()
-        return {
-            "account": self.broker.account,
-            "cash": valuation.cash,
-            "net_liquidation": valuation.net_liquidation,
-            "linked": self.broker.linked,
-            "logged_in": not self.faults.is_logged_out,
-            "listening": self._server is not None,
-            "now": self.now().isoformat(),
-            "clients": [
-                {"client_id": client_id, "peer": session.line.peer, "version": session.version}
-                for client_id, session in sorted(self._sessions.items())
-            ],
-            "positions": {
-                self.catalogue[position.con_id].symbol: position.quantity
-                for position in self.broker.positions.values()
-                if position.quantity
-            },
-            "working_orders": [order.to_json() for order in self.broker.working_orders()],
-        }
 
     async def _run_market(self) -> None:
         """Match orders and send ticks, once per tick of the market."""

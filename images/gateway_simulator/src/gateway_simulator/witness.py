@@ -89,7 +89,7 @@ class Witness:
                 self._seen.add((entry["client_id"], entry["order_id"]))
             case "order_end":
                 self._ended.add((entry["client_id"], entry["order_id"]))
-            case "fill":
+            case "fill" | "correction":
                 self._executions.add(entry["execution_id"])
 
     def _load(self, path: Path) -> None:
