@@ -157,6 +157,14 @@ def test_an_order_whose_numbers_are_none_is_an_error(terms: dict[str, object], e
         dialect_for(225).decode(body_of(3, order(**terms)))
 
 
+@pytest.mark.parametrize("number", [float("inf"), float("nan"), 1e300])
+@pytest.mark.parametrize("name", ["strike", "multiplier"])
+def test_a_contract_whose_numbers_make_no_sense_is_an_error(name: str, number: float) -> None:
+    request = ib.ContractDataRequest(reqId=1, contract=ib.Contract(**{name: number}))  # type: ignore[arg-type]
+    with pytest.raises(FieldError, match=f"{name} is '.*', wanted a number"):
+        dialect_for(225).decode(body_of(9, request))
+
+
 # --- conversations ---------------------------------------------------------------------------------------------------
 
 

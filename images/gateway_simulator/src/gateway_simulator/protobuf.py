@@ -40,7 +40,7 @@ from .model import (
 )
 from .requests import Request
 from .terms import order_fields, read_order
-from .wire import UNSET_DOUBLE, UNSET_INTEGER, FieldError, Value, encode_field
+from .wire import UNSET_DOUBLE, UNSET_INTEGER, FieldError, Value, encode_field, parse_decimal
 
 # Values that a message goes without.
 _UNSET = frozenset({"", "None", UNSET_DOUBLE})
@@ -759,19 +759,13 @@ def _request_id_of(message_id: int, body: bytes) -> int:
     return numbers[-1] if numbers and numbers[-1] < UNSET_INTEGER else NO_REQUEST
 
 
-def _price(message: Message, name: str) -> Decimal | None:
+def _number(message: Message, name: str) -> Decimal | None:
     """Return a double as the decimal that its writer meant, None when it is unset. Raises FieldError."""
-    number: float = getattr(message, name)
-    if not message.HasField(name) or number == sys.float_info.max:
-        return None
-    price = Decimal(repr(number))
-    if not price.is_finite():
-        raise FieldError(f"{name} is {number}, wanted a number")
-    return price
+    return parse_decimal(repr(getattr(message, name)), name) if message.HasField(name) else None
 
 
 def _contract_query(contract: ib.Contract) -> ContractQuery:
-    multiplier = _price(contract, "multiplier")
+    multiplier = _number(contract, "multiplier")
     return ContractQuery(
         con_id=contract.conId,
         symbol=contract.symbol,
@@ -782,7 +776,7 @@ def _contract_query(contract: ib.Contract) -> ContractQuery:
         local_symbol=contract.localSymbol,
         trading_class=contract.tradingClass,
         expiry=contract.lastTradeDateOrContractMonth,
-        strike=_price(contract, "strike") or Decimal(0),
+        strike=_number(contract, "strike") or Decimal(0),
         right=contract.right,
         multiplier=format(multiplier.normalize(), "f") if multiplier else "",
     )
