@@ -35,6 +35,7 @@ AAPL = Instrument("AAPL", con_id=265598, primary_exchange="NASDAQ")
 NOON = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 DEMO = """
 strategy: {name: demo, parameters: {symbol: AAPL, quantity: 5, interval_seconds: 0.05, max_position: 20}}
+risk: {max_orders_per_second: null, max_orders_per_minute: null}
 """
 
 

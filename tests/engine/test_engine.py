@@ -371,7 +371,7 @@ async def test_health_document_of_a_trading_engine_is_whole(place: Place) -> Non
                 "connected_at": "2026-11-23T12:00:00.000Z",
             },
             "data": {},
-            "trading": {"blocked_by": {}, "circuit_breaker": "closed"},
+            "trading": {"blocked_by": {}, "restricted_by": {}, "circuit_breaker": "closed"},
             "orders": {"open": 1},
             "positions": {},
             "ledger": {"schema_version": 2, "rows": {"orders": 1, "executions": 0, "trades": 0}},

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from . import accounts, requests
+from .hours import always_open_text
 from .line import Line
 from .market import SECONDS_PER_DAY
 from .messages import LIVE, LOWEST_VERSION, NO_REQUEST, TextDialect, dialect_for, handshake
@@ -247,8 +249,12 @@ class Session:
         if not found:
             self._fail(request_id, 200, "No security definition has been found for the request")
             return
+        always = always_open_text(time.time())
         self._send(
-            *(self.dialect.contract_details(request_id, instrument, "LMT,MKT", "", ("", "")) for instrument in found),
+            *(
+                self.dialect.contract_details(request_id, instrument, "LMT,MKT", "", (always, always))
+                for instrument in found
+            ),
             self.dialect.contract_details_end(request_id),
         )
 

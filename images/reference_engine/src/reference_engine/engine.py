@@ -11,9 +11,9 @@ import secrets
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 from . import log
@@ -57,6 +57,11 @@ _DUTY_EVERY_SECONDS: Final = 1.0
 _ANSWER_SECONDS: Final = 5.0
 # So many orders may wait for the pace; at 45 messages a second that is some two seconds.
 _MOST_HELD_ORDERS: Final = 100
+_LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
+
+
+async def _nothing(_: Instrument) -> None:
+    """Wait for nothing."""
 
 
 def _told(method: Callable[..., None]) -> Callable[..., None]:
@@ -100,11 +105,13 @@ class Engine:
         self._sent_at: dict[str, float] = {}
         self._cancel_asked: set[str] = set()
         # By con_id: the strategy's instruments as the broker knows them, and the newest tick of each.
-        self._known: dict[int, Instrument] = {}
-        self._ticks: dict[int, Tick] = {}
+        self.known: dict[int, Instrument] = {}
+        self.ticks: dict[int, Tick] = {}
         self._account_values = AccountValues()
         # Why this engine does not trade now, by who says so; `block` and `unblock` keep it.
         self._blocks: dict[str, str] = {}
+        # Why nothing may be opened now, though positions may be closed; `restrict` and `unrestrict` keep it.
+        self._restrictions: dict[str, str] = {}
         self.breaker = CircuitBreaker(config.breaker)
         self._dead_man = DeadManSwitch(config.dead_man.after_seconds)
         # Wishes that wait for the pace; they count as open orders, so that the strategy does not wish again.
@@ -122,6 +129,14 @@ class Engine:
         self.working_orders_on_stop = config.working_orders_on_stop
         """What the drain does with orders that work at the broker; a hand-over to another engine keeps them."""
         self.drain_limit_seconds = _DRAIN_LIMIT_SECONDS
+        self.companions: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        """What runs as long as the engine does; one that ends stops the engine."""
+        self.on_known: Callable[[Instrument], Awaitable[None]] = _nothing
+        """Awaited with every instrument of the strategy's before anything is ordered."""
+        self.ticks_due_since: Callable[[datetime], datetime | None] = lambda _: _LONG_AGO
+        """Since when ticks must come in, None while they need not: the exchange is closed."""
+        self.figures: Callable[[], Mapping[str, tuple[float, str]]] = dict
+        """Figures of risk to show: value and unit by name."""
         self._wake = asyncio.Event()
         self._changed = asyncio.Event()
         self._over = asyncio.Event()
@@ -147,6 +162,7 @@ class Engine:
             asyncio.create_task(self._link.run(self)),
             asyncio.create_task(self._keep_reconciled()),
             asyncio.create_task(self._do_duties()),
+            *(asyncio.create_task(companion()) for companion in self.companions),
         ]
         waits = [asyncio.create_task(event.wait()) for event in (stop, self._over)]
         try:
@@ -286,7 +302,8 @@ class Engine:
         try:
             for instrument in self._instruments:
                 known = await self._link.subscribe(instrument)
-                self._known[known.con_id] = known
+                self.known[known.con_id] = known
+                await self.on_known(known)
         except UnknownInstrumentError as error:
             if self._data_error is None:
                 log.error("unknown_instrument", reason=error)
@@ -332,20 +349,7 @@ class Engine:
 
     def _cancel_all(self) -> None:
         """Ask for every open order to be cancelled that this was not asked for yet."""
-        for order in self._open:
-            if not self._cancel(order.order_ref):
-                return
-
-    def _cancel(self, order_ref: str) -> bool:
-        """Ask for an order to be cancelled, once; False when there is no session to ask in."""
-        try:
-            if order_ref not in self._cancel_asked and self._link.cancel(order_ref):
-                self._cancel_asked.add(order_ref)
-                self.metrics.cancels_sent += 1
-                log.info("order_cancel", order_ref=order_ref)
-        except LinkError:
-            return False
-        return True
+        self.cancel(order.order_ref for order in self._open)
 
     def _fail(self, error: Exception) -> None:
         if self._failure is None:
@@ -416,7 +420,7 @@ class Engine:
     @_told
     def on_tick(self, tick: Tick) -> None:
         self._last_tick = time.monotonic()
-        self._ticks[tick.instrument.con_id] = tick
+        self.ticks[tick.instrument.con_id] = tick
         self.metrics.ticks += 1
         if not self._may_trade():
             return
@@ -426,7 +430,7 @@ class Engine:
             elif self._held or self._link.order_wait() > 0:
                 self._hold(wish)
             else:
-                self._submit(wish)
+                self.submit(wish)
 
     def _strategy_failed(self, text: str, too_many: bool) -> None:
         """Note an exception of the strategy's; with too many it is not asked again, and its working orders end."""
@@ -526,7 +530,18 @@ class Engine:
         if self._blocks.pop(name, None) is not None:
             log.info("trading_unblocked", by=name)
 
-    def _blockers(self) -> Iterator[tuple[str, str]]:
+    def restrict(self, name: str, reason: str) -> None:
+        """Let /health show why only closing is allowed, until `unrestrict`; a guard refuses the rest."""
+        if name not in self._restrictions:
+            log.warning("trading_restricted", by=name, reason=reason)
+        self._restrictions[name] = reason
+
+    def unrestrict(self, name: str) -> None:
+        """Take a reason back."""
+        if self._restrictions.pop(name, None) is not None:
+            log.info("trading_unrestricted", by=name)
+
+    def blockers(self) -> Iterator[tuple[str, str]]:
         """Yield every reason why no order is sent now, as (name, text). The strategy is asked only without any."""
         if self.role != "trading":
             yield "role", f"role is {self.role}"
@@ -545,7 +560,7 @@ class Engine:
         yield from self._blocks.items()
 
     def _may_trade(self) -> bool:
-        return next(self._blockers(), None) is None
+        return next(self.blockers(), None) is None
 
     def _hold(self, request: OrderRequest) -> None:
         """Let a wish wait until the pace allows its order; only then the guards are asked."""
@@ -566,7 +581,7 @@ class Engine:
                 log.warning("held_orders_dropped", orders=len(self._held))
                 self._held.clear()
                 return
-            self._submit(self._held.popleft())
+            self.submit(self._held.popleft())
         if self._held:
             self._held_timer = asyncio.get_running_loop().call_later(self._link.order_wait(), self._send_held)
 
@@ -574,48 +589,51 @@ class Engine:
         if not any(order.order_ref == wish.order_ref for order in self._open):
             log.warning("cancel_refused", order_ref=wish.order_ref, reason="no open order of that order_ref")
         elif self.lease_check() is None:
-            self._cancel(wish.order_ref)
+            self.cancel([wish.order_ref])
 
-    def _submit(self, request: OrderRequest) -> None:
-        """Carry a strategy's wish to the broker: guards, lease, intent committed, bytes leave, marked sent."""
+    def submit(self, request: OrderRequest, by: str = "") -> str | None:
+        """Carry a wish to the broker: guards, lease, intent committed, bytes leave, marked sent.
+
+        ``by``: whose wish it is, empty for the strategy's. Returns the order_ref of a new order that left, or None.
+        """
         request = self._with_known_instrument(request)
         if refusal := self._refusal_of(request):
             self._refuse(request, refusal)
-            return
+            return None
         if request.replaces:
             self._change(request)
-            return
+            return None
         order_ref = f"{self._deployment.stack}:{secrets.token_hex(8)}"
         try:
             broker_order_id = self._link.next_order_id()
         except LinkError as error:
             log.warning("order_not_sent", reason=error)
-            return
+            return None
         if refusal := self.lease_check():
             self._refuse(request, refusal)
-            return
+            return None
         try:
             self._ledger.record_intent(
                 order_ref,
                 request,
-                strategy=self._config.strategy_name,
+                strategy=by or self._config.strategy_name,
                 client_id=self._deployment.client_id,
                 broker_order_id=broker_order_id,
             )
         except TradingHaltedError as error:
             log.warning("order_refused", kind="halted", reason=f"trading is halted: {error}")
-            return
+            return None
         except FencedError as error:
             self.block("lease", str(error))
             self._refuse(request, Refusal("fenced", str(error), "critical"))
-            return
+            return None
         try:
             self._link.place(order_ref, broker_order_id, request)
         except LinkError as error:
             self._ledger.mark_not_sent(order_ref, str(error))
             self._order_failed(order_ref, str(error))
             log.warning("order_not_sent", order_ref=order_ref, reason=error)
-            return
+            return None
         self.breaker.sent(order_ref)
         self._sent_at[order_ref] = time.monotonic()
         self.metrics.orders_sent += 1
@@ -629,6 +647,7 @@ class Engine:
             symbol=request.instrument.symbol,
             type=request.order_type,
         )
+        return order_ref
 
     def _change(self, request: OrderRequest) -> None:
         """Carry a wish for other terms of a working order to the broker: as for a new order, with the order it has."""
@@ -651,13 +670,8 @@ class Engine:
 
     def _with_known_instrument(self, request: OrderRequest) -> OrderRequest:
         """Return the request with the instrument as the broker knows it, where the strategy names it by its symbol."""
-        instrument = request.instrument
-        if instrument.con_id:
-            return request
-        for known in self._known.values():
-            if replace(known, con_id=0, multiplier=instrument.multiplier) == instrument:
-                return replace(request, instrument=known)
-        return request
+        known = self.known.get(self._con_id(request.instrument))
+        return request if known is None else replace(request, instrument=known)
 
     def _order_succeeded(self, order_ref: str) -> None:
         if self.breaker.succeeded(order_ref):
@@ -673,7 +687,7 @@ class Engine:
     def _refusal_of(self, request: OrderRequest) -> Refusal | None:
         if request.replaces and not any(o.order_ref == request.replaces and o.acknowledged for o in self._open):
             return Refusal("not_working", f"order {request.replaces} does not work at the broker: it cannot be changed")
-        if request.instrument.con_id not in self._known:
+        if request.instrument.con_id not in self.known:
             symbol = request.instrument.symbol
             return Refusal("unknown_instrument", f"{symbol} is none of the instruments that the strategy asked for")
         now = utc_now()
@@ -689,20 +703,53 @@ class Engine:
         if "strategy" not in self._blocks:
             self._strategy.on_refusal(request, refusal, self)
 
+    def cancel(self, order_refs: Iterable[str]) -> None:
+        """Ask the broker to end working orders; asked once for each in a session."""
+        try:
+            for order_ref in order_refs:
+                if order_ref not in self._cancel_asked and self._link.cancel(order_ref):
+                    self._cancel_asked.add(order_ref)
+                    self.metrics.cancels_sent += 1
+                    log.info("order_cancel", order_ref=order_ref)
+        except LinkError as error:
+            log.warning("cancel_not_sent", reason=error)
+
     # -- what a strategy may know (AccountView)
 
+    @property
+    def open(self) -> Sequence[OpenOrder]:
+        """Every order without a final status, oldest first."""
+        return self._open
+
+    @property
+    def positions(self) -> Mapping[int, tuple[str, float]]:
+        """Symbol and signed quantity by con_id; what was closed is there with 0.0, or not at all."""
+        return self._positions
+
+    @property
+    def reconciled(self) -> bool:
+        """Whether ledger and broker agreed since the session began."""
+        return self._reconciled
+
+    def _con_id(self, instrument: Instrument) -> int:
+        """Return the broker's number, also of an instrument as the strategy named it, which has none; 0 if unknown."""
+        if instrument.con_id:
+            return instrument.con_id
+        return next((con_id for con_id, known in self.known.items() if known.is_named(instrument)), 0)
+
     def position(self, instrument: Instrument) -> float:
-        return self._positions.get(instrument.con_id, ("", 0.0))[1]
+        return self._positions.get(self._con_id(instrument), ("", 0.0))[1]
 
     def open_orders(self, instrument: Instrument) -> int:
-        open_orders = sum(order.con_id == instrument.con_id for order in self._open)
-        return open_orders + sum(self._with_known_instrument(wish).instrument == instrument for wish in self._held)
+        waiting = sum(self._con_id(wish.instrument) == self._con_id(instrument) for wish in self._held)
+        return len(self.orders(instrument)) + waiting
 
     def orders(self, instrument: Instrument) -> Sequence[OpenOrder]:
-        return [order for order in self._open if order.con_id == instrument.con_id]
+        con_id = self._con_id(instrument)
+        return [order for order in self._open if order.con_id == con_id]
 
     def price(self, instrument: Instrument) -> float | None:
-        tick = self._ticks.get(instrument.con_id)
+        tick = self.ticks.get(self._con_id(instrument))
         return None if tick is None else tick.price
 
     @property
@@ -716,6 +763,18 @@ class Engine:
 
     def _last_tick_age(self) -> float | None:
         return None if self._last_tick is None else time.monotonic() - self._last_tick
+
+    def _data_problem(self) -> str | None:
+        """Say why the data is too old; before the first tick of a session, or of the exchange's, that is missing."""
+        age, limit = self._last_tick_age(), self._config.max_tick_age_seconds
+        since = self.ticks_due_since(now := utc_now())
+        if limit is None or not self._instruments or since is None:
+            return None
+        if (now - since).total_seconds() <= limit:
+            return None
+        if age is None:
+            return "no tick yet"
+        return f"last tick {age:.1f} s ago, wanted at most {limit:g} s" if age > limit else None
 
     def _checks(self) -> dict[str, tuple[str, str]]:
         """Return name -> (status, output) of every check; output is empty for a pass."""
@@ -735,24 +794,22 @@ class Engine:
             checks["ledger"] = ("fail", f"cannot be written: {error}")
         if not self._reconciled:
             checks["reconciliation"] = ("fail", "not reconciled with the broker since the session began")
-        age, limit = self._last_tick_age(), self._config.max_tick_age_seconds
         if self._link.state == "data_stale":
             checks["data"] = ("fail", self._link.reason)
         elif self._data_error:
             checks["data"] = ("fail", self._data_error)
-        elif limit is not None and self._instruments:
-            if age is None:
-                checks["data"] = ("fail", "no tick yet")
-            elif age > limit:
-                checks["data"] = ("fail", f"last tick {age:.1f} s ago, wanted at most {limit:g} s")
+        elif problem := self._data_problem():
+            checks["data"] = ("fail", problem)
         if self.role != "trading":
             checks["trading"] = ("fail", f"role is {self.role}")
         elif halt:
             checks["trading"] = ("warn", f"trading is halted: {halt}")
-        elif self._blocks or self.breaker.state != "closed":
-            blocks = self._blocks | ({"circuit_breaker": reason} if (reason := self.breaker.reason()) else {})
-            blocks = blocks or {"circuit_breaker": "orders failed repeatedly; the next one is a probe"}
-            checks["trading"] = ("warn", "; ".join(f"{name}: {text}" for name, text in blocks.items()))
+        elif self._blocks or self._restrictions or self.breaker.state != "closed":
+            reasons = self._blocks | self._restrictions
+            reasons |= {"circuit_breaker": reason} if (reason := self.breaker.reason()) else {}
+            if not reasons:
+                reasons = {"circuit_breaker": "orders failed repeatedly; the next one is a probe"}
+            checks["trading"] = ("warn", "; ".join(f"{name}: {text}" for name, text in reasons.items()))
         return checks
 
     def health(self) -> dict[str, Any]:
@@ -760,9 +817,9 @@ class Engine:
         checks = self._checks()
         statuses = {status for status, _ in checks.values()}
         status = "fail" if "fail" in statuses else "warn" if "warn" in statuses else "pass"
-        age, limit = self._last_tick_age(), self._config.max_tick_age_seconds
+        age = self._last_tick_age()
         state: str = self._link.state
-        if state == "ready" and age is not None and limit is not None and age > limit:
+        if state == "ready" and age is not None and self._data_problem():
             state = "data_stale"
         connected_at, reconciled_at = self._link.connected_at, self._last_reconciliation
         document: dict[str, Any] = {"status": status}
@@ -782,7 +839,11 @@ class Engine:
                 "connected_at": iso(connected_at) if connected_at else None,
             },
             "data": {"last_tick_age_seconds": None if age is None else round(age, 3)},
-            "trading": {"blocked_by": dict(self._blockers()), "circuit_breaker": self.breaker.state},
+            "trading": {
+                "blocked_by": dict(self.blockers()),
+                "restricted_by": dict(self._restrictions),
+                "circuit_breaker": self.breaker.state,
+            },
             "orders": {"open": len(self._open)},
             "positions": {symbol: quantity for symbol, quantity in self._positions.values() if quantity},
             "ledger": {"schema_version": self._ledger.schema_version, "rows": dict(self._ledger.rows)},

@@ -25,6 +25,7 @@ from ib_async import Contract, Order, OrderStatus, StartupFetchNONE
 
 from . import log
 from .config import LinkSettings
+from .hours import ExchangeHours
 from .ib import UNSET, IbSession, perm_id
 from .model import (
     AccountValues,
@@ -137,6 +138,9 @@ class BrokerWatch(Protocol):
 
     async def subscribe(self, instrument: Instrument) -> Instrument:
         """Start the ticks of an instrument and return it as the broker knows it. Raises the errors above."""
+
+    async def exchange_hours(self, instrument: Instrument) -> ExchangeHours:
+        """Return when the exchange of an instrument is open, as the broker words it. Raises the errors above."""
 
     async def look(self) -> Holdings:
         """Return what works and what is held in the account, whoever's client it is. Raises `LinkError`."""
@@ -574,6 +578,13 @@ class IbWatch:
             self._subscribed[con_id] = known
             ib.reqMktData(contract)
         return known
+
+    async def exchange_hours(self, instrument: Instrument) -> ExchangeHours:
+        ib = self._session_or_fail
+        found = await self._answer(ib.reqContractDetailsAsync(_contract(instrument)), "contract details")
+        if len(found) != 1:
+            raise UnknownInstrumentError(f"the broker has {len(found)} contracts for {instrument.symbol}, wanted one")
+        return ExchangeHours(found[0].timeZoneId, found[0].tradingHours, found[0].liquidHours)
 
     async def look(self) -> Holdings:
         """Return what works and what is held in the account, whoever's client it is. Raises `LinkError`."""

@@ -16,6 +16,8 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from .model import iso
+
 Session = Literal["liquid", "trading", "always"]
 
 
@@ -29,6 +31,14 @@ class HoursSettings:
 
 class HoursError(ValueError):
     """The broker's text does not tell hours; the message names what was wrong with it."""
+
+
+class ExchangeHours(NamedTuple):
+    """What the broker says of an instrument's hours, word for word; see `parse`."""
+
+    zone: str
+    trading: str
+    liquid: str
 
 
 class Span(NamedTuple):
@@ -61,6 +71,11 @@ class Hours:
         """Tell whether the exchange is open; False too when that is not known."""
         return self.is_known(now) and self._around(now) is not None
 
+    def opened_at(self, now: datetime) -> datetime | None:
+        """Return since when the exchange has been open; None when it is not open."""
+        span = self._around(now)
+        return None if span is None else span.start
+
     def closes_at(self, now: datetime) -> datetime | None:
         """Return when the exchange that is open now closes; None when it is not open, or no close is in sight."""
         span = self._around(now)
@@ -79,6 +94,72 @@ class Hours:
 
     def _around(self, now: datetime) -> Span | None:
         return next((span for span in self.spans if span.start <= now < span.end), None)
+
+
+class Calendar:
+    """The hours of the instruments that the engine trades, by con_id, kept from the broker's newest word.
+
+    A broker that cannot be asked today leaves what it said yesterday, which holds as long as it reaches.
+    """
+
+    def __init__(self, settings: HoursSettings) -> None:
+        self._session = settings.session
+        self._liquid: dict[int, Hours] = {}
+        self._trading: dict[int, Hours] = {}
+        self._hours = self._trading if settings.session == "trading" else self._liquid
+        self._problems: dict[int, str] = {}
+
+    def learn(self, con_id: int, told: ExchangeHours) -> None:
+        """Take what the broker says. Raises `HoursError`, and keeps what was known before."""
+        try:
+            liquid, trading = parse(told.liquid, told.zone), parse(told.trading, told.zone)
+        except HoursError as error:
+            self._problems[con_id] = str(error)
+            raise
+        self._liquid[con_id], self._trading[con_id] = liquid, trading
+        self._problems.pop(con_id, None)
+
+    def liquid(self, con_id: int) -> Hours | None:
+        """Return the regular session's hours, None when they are not known."""
+        return self._liquid.get(con_id)
+
+    def unknown(self, con_id: int, symbol: str, now: datetime) -> str:
+        """Say why an instrument's hours are not known; empty when they are, or when nobody asks for them."""
+        if self._session == "always":
+            return ""
+        hours = self._hours.get(con_id)
+        if hours is not None and hours.is_known(now):
+            return ""
+        problem = self._problems.get(con_id, "the broker has not told them for today")
+        return f"the exchange hours of {symbol} are not known, so it counts as closed: {problem}"
+
+    def closed(self, con_id: int, symbol: str, now: datetime) -> str:
+        """Say why an instrument must not be traded now, by the session that is configured; empty when it may."""
+        hours = self._hours.get(con_id)
+        if self._session == "always":
+            return ""
+        if hours is None or not hours.is_known(now):
+            return self.unknown(con_id, symbol, now)
+        if hours.is_open(now):
+            return ""
+        opens = hours.opens_at(now)
+        return f"the exchange of {symbol} is closed" + (f" until {iso(opens)}" if opens else "")
+
+    def ticks_due_since(self, now: datetime) -> datetime | None:
+        """Return since when ticks of a regular session should come, None when every exchange is known to be closed."""
+        if not self._liquid or not all(hours.is_known(now) for hours in self._liquid.values()):
+            return datetime.min.replace(tzinfo=UTC)
+        return max(filter(None, (hours.opened_at(now) for hours in self._liquid.values())), default=None)
+
+    def closed_at(self, now: datetime) -> datetime | None:
+        """Return the newest close of a regular session at or before now, None when none is known."""
+        return max(filter(None, (hours.closed_at(now) for hours in self._liquid.values())), default=None)
+
+    def never_closes(self, now: datetime) -> bool:
+        """Tell whether a session is open with no close in sight, or whether there is none to go by."""
+        return not self._liquid or any(
+            hours.is_open(now) and hours.closes_at(now) is None for hours in self._liquid.values()
+        )
 
 
 def parse(text: str, zone: str) -> Hours:

@@ -491,7 +491,7 @@ class Ledger:
 
     def halt_trading(self, kind: str, reason: str) -> None:
         """Halt the account: it gets no order until a person lifts that. A halt that is there already stays."""
-        with self._transaction() as connection:
+        with self._transaction(at_once=True) as connection:
             if self._halt(connection):
                 return
             connection.execute(
@@ -590,7 +590,7 @@ class Ledger:
 
     def begin_refusals(self, kind: str, severity: str, message: str, symbol: str, details: Mapping[str, Any]) -> int:
         """Note the first refusal of an episode and return its row's id."""
-        with self._transaction() as connection:
+        with self._transaction(at_once=True) as connection:
             return self._insert(
                 connection,
                 "risk_events",

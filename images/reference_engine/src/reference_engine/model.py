@@ -62,6 +62,16 @@ class Instrument:
         if not self.multiplier > 0:
             raise ValueError(f"multiplier of instrument {self.symbol} is {self.multiplier}, wanted a number above 0")
 
+    def is_named(self, wanted: Instrument) -> bool:
+        """Tell whether this is the instrument that a strategy named, which may leave fields empty."""
+        mine = (self.symbol, self.security_type, self.exchange, self.currency)
+        theirs = (wanted.symbol, wanted.security_type, wanted.exchange, wanted.currency)
+        return (
+            mine == theirs
+            and wanted.primary_exchange in ("", self.primary_exchange)
+            and wanted.expiry in ("", self.expiry)
+        )
+
 
 @dataclass(frozen=True)
 class Tick:

@@ -9,9 +9,10 @@ a figure is missing, refuses what would open. Every open order counts as if it w
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 from .guard import Refusal
@@ -76,6 +77,7 @@ class Line:
     None while unknown. ``rate`` is what one unit of the instrument's currency is worth in the base currency.
     """
 
+    symbol: str = ""
     quantity: float = 0.0
     buying: float = 0.0
     selling: float = 0.0
@@ -103,6 +105,14 @@ class Line:
         if self.price is not None:
             return self.price
         return None if self.bid is None or self.ask is None else (self.bid + self.ask) / 2
+
+    @property
+    def exposure(self) -> float | None:
+        """Return the worst position's value in base currency, without sign; nothing is worth nothing at any price."""
+        quantity, price = self.worst(), self.mark
+        if quantity == 0:
+            return 0.0
+        return None if price is None or self.rate is None else quantity * abs(price) * self.multiplier * self.rate
 
 
 @dataclass(frozen=True)
@@ -152,7 +162,7 @@ def refusal(limits: RiskLimits, request: OrderRequest, book: Book) -> Refusal | 
 
 def _refusals(limits: RiskLimits, request: OrderRequest, book: Book) -> Iterator[Refusal]:
     symbol = request.instrument.symbol
-    line = book.lines.get(request.instrument.con_id, Line(multiplier=request.instrument.multiplier, rate=None))
+    line = book.lines.get(request.instrument.con_id, Line(symbol, multiplier=request.instrument.multiplier, rate=None))
     reduces = line.only_reduces(request.side, request.quantity)
     if book.closed:
         yield Refusal("trading_hours", book.closed)
@@ -176,31 +186,37 @@ def _refusals(limits: RiskLimits, request: OrderRequest, book: Book) -> Iterator
 
 
 def _collar(limits: InstrumentLimits, request: OrderRequest, line: Line, *, reduces: bool) -> Iterator[Refusal]:
-    """Compare the price that an order asks for, or would get, with the market's."""
+    """Compare the price that an order asks for, or would get, with the market's.
+
+    A stop is not judged, for it works at a price still to come, and a stop-limit only by how far its two prices are
+    apart. Closing a position at the market is not judged either: to be stuck in it is worse than a wide spread.
+    """
     percent = limits.price_collar_percent
-    if percent is None:
+    if percent is None or request.order_type in ("STP", "TRAIL") or (reduces and request.limit_price is None):
         return
-    if line.mark is None:
+    market = line.mark if request.stop_price is None else request.stop_price
+    if market is None:
         if not reduces:
-            yield Refusal("price_collar_percent", f"no price of {request.instrument.symbol} is known to judge it by")
+            yield Refusal("price_collar", f"no price of {request.instrument.symbol} is known to judge it by")
         return
-    would_get = line.ask if request.side == "BUY" else line.bid
-    price = request.limit_price if request.limit_price is not None else would_get
-    if price is None:
-        return
-    away = abs(price / line.mark - 1.0) * 100.0
-    if away > percent:
-        what = "limit" if request.limit_price is not None else "ask" if request.side == "BUY" else "bid"
+    if request.limit_price is not None:
+        what, price = "limit", request.limit_price
+    elif request.side == "BUY":
+        what, price = "ask", line.ask if line.ask is not None else market
+    else:
+        what, price = "bid", line.bid if line.bid is not None else market
+    away = abs(price - market) / abs(market) * 100.0 if market else math.inf
+    if is_above(away, percent):
         yield Refusal(
-            "price_collar_percent",
-            f"{_told(request)}: its {what} {price:g} is {away:.2f} % away from {line.mark:g}, "
+            "price_collar",
+            f"{_told(request)}: its {what} {price:g} is {away:.2f} % away from {market:g}, "
             f"and {percent:g} % is the limit",
         )
 
 
 def _sizes(limits: InstrumentLimits, request: OrderRequest, line: Line) -> Iterator[Refusal]:
     position = line.worst(request.side, request.quantity)
-    price = request.limit_price if request.limit_price is not None else line.mark
+    price = next((p for p in (request.limit_price, request.stop_price, line.mark) if p is not None), None)
     value = None if price is None else price * line.multiplier
     for name, units, limit in (
         ("max_order_size", request.quantity, limits.max_order_size),
@@ -216,10 +232,10 @@ def _sizes(limits: InstrumentLimits, request: OrderRequest, line: Line) -> Itera
             continue
         if value is None:
             yield Refusal(name, f"no price of {request.instrument.symbol} is known to judge it by")
-        elif is_above(units * value, limit):
+        elif is_above(units * abs(value), limit):
             yield Refusal(
                 name,
-                f"{_told(request)}: {_MEANS[name]} {units * value:.2f} {request.instrument.currency}, "
+                f"{_told(request)}: {_MEANS[name]} {units * abs(value):.2f} {request.instrument.currency}, "
                 f"and {limit:g} is the limit",
             )
 
@@ -233,28 +249,36 @@ _MEANS = {
 
 
 def _shares(limits: RiskLimits, request: OrderRequest, line: Line, book: Book) -> Iterator[Refusal]:
+    """Judge what the account as a whole could come to."""
+    if limits.max_gross_exposure is None and limits.max_concentration_percent is None:
+        return
+    if line.mark is None:
+        line = replace(line, price=request.limit_price)
+    after = replace(
+        line,
+        buying=line.buying + (request.quantity if request.side == "BUY" else 0.0),
+        selling=line.selling + (request.quantity if request.side == "SELL" else 0.0),
+    )
     if limits.max_gross_exposure is not None:
-        con_id = request.instrument.con_id
-        others = gross_exposure(other for key, other in book.lines.items() if key != con_id)
-        own = _value(line, line.worst(request.side, request.quantity), request.limit_price)
-        if others is None or own is None:
-            yield Refusal("max_gross_exposure", "a price or an exchange rate is not known to judge it by")
-        elif is_above(others + own, limits.max_gross_exposure):
+        lines = {**book.lines, request.instrument.con_id: after}
+        exposure = gross_exposure(lines.values())
+        if exposure is None:
+            unknown = ", ".join(sorted(other.symbol or "?" for other in lines.values() if other.exposure is None))
+            yield Refusal("max_gross_exposure", f"a price or an exchange rate is not known of {unknown}")
+        elif is_above(exposure, limits.max_gross_exposure):
             yield Refusal(
                 "max_gross_exposure",
-                f"{_told(request)}: all positions together could become {others + own:.2f}, "
+                f"{_told(request)}: all positions together could become {exposure:.2f}, "
                 f"and {limits.max_gross_exposure:g} is the limit",
             )
     if limits.max_concentration_percent is not None:
-        own = _value(line, line.worst(request.side, request.quantity), request.limit_price)
-        if own is None or not book.net_liquidation or book.net_liquidation < 0:
+        exposure = after.exposure
+        if exposure is None or not book.net_liquidation or book.net_liquidation < 0:
+            unknown = "what the account is worth" if exposure is not None else "a price or an exchange rate"
+            yield Refusal("max_concentration", f"{unknown} is not known to judge {request.instrument.symbol} by")
+        elif is_above(share := exposure / book.net_liquidation * 100.0, limits.max_concentration_percent):
             yield Refusal(
-                "max_concentration_percent",
-                "a price, an exchange rate or the account's net liquidation is not known to judge it by",
-            )
-        elif is_above(share := own / book.net_liquidation * 100.0, limits.max_concentration_percent):
-            yield Refusal(
-                "max_concentration_percent",
+                "max_concentration",
                 f"{_told(request)}: the position could become {share:.2f} % of the account, "
                 f"and {limits.max_concentration_percent:g} % is the limit",
             )
@@ -264,19 +288,11 @@ def gross_exposure(lines: Iterable[Line]) -> float | None:
     """Return what positions and open orders may add up to, without sign, in base currency; None when not known."""
     total = 0.0
     for line in lines:
-        value = _value(line, line.worst())
-        if value is None:
+        exposure = line.exposure
+        if exposure is None:
             return None
-        total += value
+        total += exposure
     return total
-
-
-def _value(line: Line, quantity: float, limit_price: float | None = None) -> float | None:
-    """Return the value in base currency; nothing is worth nothing, whatever its price."""
-    if quantity == 0:
-        return 0.0
-    price = limit_price if line.mark is None else line.mark
-    return None if price is None or line.rate is None else quantity * price * line.multiplier * line.rate
 
 
 def is_above(seen: float, limit: float) -> bool:

@@ -28,6 +28,7 @@ from .ledger import Ledger, LedgerSchemaError
 from .metrics import Metrics
 from .model import OpenOrder
 from .standby import Standby
+from .supervision import Supervision
 
 EXIT_LEASE_LOST: Final = 77
 
@@ -59,6 +60,7 @@ class _Trader:
             try:
                 self.ledger.take_over(self.lease.raise_token)
                 self.engine = Engine(deployment, config, self.ledger, link)
+                Supervision(config, self.ledger, self.engine, link).attach()
             except BaseException:
                 self.ledger.close()
                 raise
