@@ -15,7 +15,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,9 +23,9 @@ from reference_engine import app
 from reference_engine.engine import Engine
 from reference_engine.ledger import Ledger
 from reference_engine.strategies import WANTED
-from tests.engine.support import ACCOUNT, ROOT, Place
-
-SOURCES = os.pathsep.join(str(ROOT / "images" / name / "src") for name in ("reference_engine", "gateway_simulator"))
+from tests.engine.books import Record, differences
+from tests.engine.support import ACCOUNT, Place
+from tests.engine.venue import SOURCES, Venue
 
 
 def until(condition: Callable[[], bool], what: str, seconds: float = 15.0) -> None:
@@ -35,47 +34,6 @@ def until(condition: Callable[[], bool], what: str, seconds: float = 15.0) -> No
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds:g} s for {what}"
         time.sleep(0.02)
-
-
-class Simulator:
-    """The gateway simulator on a free port; it keeps its state over restarts."""
-
-    def __init__(self, folder: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
-        self._folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        environment = {
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": SOURCES,
-            "SIMULATOR_HOST": "127.0.0.1",
-            "SIMULATOR_PORT": str(self.port),
-            "SIMULATOR_STATE": str(self._folder / "simulator.json"),
-            "SIMULATOR_SEED": "1",
-            "SIMULATOR_TICKS_PER_SECOND": "20",
-            "SIMULATOR_ACCOUNT": ACCOUNT,
-        }
-        with (self._folder / "simulator.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "gateway_simulator"], env=environment, stdout=log, stderr=log
-            )
-        until(self._listens, "the simulator to listen")
-
-    def _listens(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
-    def signal(self, number: signal.Signals) -> None:
-        assert self._process is not None
-        self._process.send_signal(number)
-
-    def kill(self) -> None:
-        if self._process:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
 
 
 class Process:
@@ -138,8 +96,8 @@ class Process:
 
 
 @pytest.fixture
-def simulator(place: Place) -> Iterator[Simulator]:
-    simulator = Simulator(place.path)
+def simulator(place: Place) -> Iterator[Venue]:
+    simulator = Venue(place.path)
     place.environment["BALLAST_GATEWAY_PORT"] = str(simulator.port)
     simulator.start()
     yield simulator
@@ -164,20 +122,14 @@ def count(place: Place, table: str) -> int:
     return int(str(rows))
 
 
-def assert_books_agree(place: Place, simulator_state: dict[str, Any]) -> None:
-    """The ledger has every execution of the simulated broker exactly once, and the same position."""
-    assert place.query("SELECT count(*), count(DISTINCT exec_id) FROM executions") == [
-        (len(simulator_state["executions"]),) * 2
-    ]
-    assert place.query(
-        "SELECT COALESCE(sum(CASE side WHEN 'BUY' THEN quantity ELSE -quantity END), 0.0) FROM executions"
-    ) == place.query("SELECT COALESCE(sum(quantity), 0.0) FROM positions")
-    assert place.query("SELECT count(*) FROM orders WHERE status NOT IN ('filled', 'cancelled', 'not_sent')") == [(0,)]
+def assert_books_agree(place: Place, simulator: Venue) -> None:
+    """The ledger has everything that the venue has on record, exactly once, and nobody has to look at anything."""
+    assert differences(Record.of(simulator.witness()), place.ledger, settled=True) == []
     assert place.query("SELECT kind, message FROM risk_events") == []
 
 
 def test_engine_trades_survives_a_lost_gateway_and_drains(
-    place: Place, simulator: Simulator, start: Callable[..., Process]
+    place: Place, simulator: Venue, start: Callable[..., Process]
 ) -> None:
     engine = start()
     document = engine.wait_for(200, "ready")
@@ -200,10 +152,9 @@ def test_engine_trades_survives_a_lost_gateway_and_drains(
     assert not place.socket.exists()
     assert place.query("SELECT state, reason FROM trading_state") == [("stopped", "drained")]
     assert not place.ledger.with_name("trades.db-wal").exists()
-    assert_books_agree(place, json.loads((place.path / "simulator.json").read_text()))
+    assert_books_agree(place, simulator)
 
 
-@pytest.mark.usefixtures("simulator")
 @pytest.mark.parametrize(
     ("step", "first_order"),
     [
@@ -214,7 +165,7 @@ def test_engine_trades_survives_a_lost_gateway_and_drains(
     ],
 )
 def test_engine_killed_at_any_step_of_an_order_loses_and_doubles_nothing(
-    place: Place, start: Callable[..., Process], step: str, first_order: str
+    place: Place, simulator: Venue, start: Callable[..., Process], step: str, first_order: str
 ) -> None:
     module, rest = step.split(".", 1)
     killed_there = (
@@ -233,36 +184,36 @@ def test_engine_killed_at_any_step_of_an_order_loses_and_doubles_nothing(
     until(lambda: count(place, "executions") >= 3, "three executions")
     assert engine.end() == (0, "")
     assert place.query("SELECT status FROM orders ORDER BY id LIMIT 1") == [(first_order,)]
-    assert_books_agree(place, json.loads((place.path / "simulator.json").read_text()))
+    assert_books_agree(place, simulator)
 
 
 def test_lost_broker_link_is_remembered_though_the_socket_stays_open(
-    place: Place, simulator: Simulator, start: Callable[..., Process]
+    place: Place, simulator: Venue, start: Callable[..., Process]
 ) -> None:
     engine = start()
     engine.wait_for(200, "ready")
-    simulator.signal(signal.SIGUSR1)
+    link = simulator.call("POST", "faults", {"fault": "link"})["id"]
     engine.wait_for(503, "broker_link_lost")
     executions = count(place, "executions")
-    simulator.signal(signal.SIGUSR2)
+    simulator.call("DELETE", f"faults/{link}")
     engine.wait_for(200, "ready")
     until(lambda: count(place, "executions") > executions, "executions after the link is back")
     assert engine.end() == (0, "")
 
 
 def test_engine_that_connects_while_the_broker_is_away_waits_for_it(
-    place: Place, simulator: Simulator, start: Callable[..., Process]
+    place: Place, simulator: Venue, start: Callable[..., Process]
 ) -> None:
-    simulator.signal(signal.SIGUSR1)
+    link = simulator.call("POST", "faults", {"fault": "link"})["id"]
     engine = start()
     document = engine.wait_for(503, "broker_link_lost")
     assert (document["role"], count(place, "orders")) == ("starting", 0)
-    simulator.signal(signal.SIGUSR2)
+    simulator.call("DELETE", f"faults/{link}")
     engine.wait_for(200, "ready")
     assert engine.end() == (0, "")
 
 
-def test_second_engine_on_the_client_id_says_what_is_wrong(simulator: Simulator, start: Callable[..., Process]) -> None:
+def test_second_engine_on_the_client_id_says_what_is_wrong(simulator: Venue, start: Callable[..., Process]) -> None:
     start().wait_for(200, "ready")
     other = Place()
     other.make_ledger()
@@ -349,7 +300,7 @@ def test_lease_held_by_another_exits_69(place: Place, start: Callable[..., Proce
 
 
 def test_healthcheck_of_the_image_follows_the_engine(
-    place: Place, simulator: Simulator, start: Callable[..., Process]
+    place: Place, simulator: Venue, start: Callable[..., Process]
 ) -> None:
     def healthcheck() -> tuple[int, str]:
         done = subprocess.run(
