@@ -28,7 +28,9 @@ from tests.simulator.support import AAPL, ACCOUNT, Client, connected, running, u
 
 
 def values(client: Client) -> dict[str, Decimal]:
-    return {value.tag: Decimal(value.value) for value in client.accountValues(ACCOUNT) if value.currency == "USD"}
+    """Return the account's amounts in dollars."""
+    told = client.accountValues(ACCOUNT)
+    return {value.tag: Decimal(value.value) for value in told if value.currency == "USD" and value.tag != "Currency"}
 
 
 async def test_a_client_is_ready_within_a_second_and_told_of_the_farms() -> None:
@@ -435,7 +437,8 @@ async def test_clients_learn_at_once_that_the_simulator_stops() -> None:
 async def test_a_request_that_is_not_simulated_is_refused_by_its_id() -> None:
     async with running() as simulator, connected(simulator.port) as client:
         client.errors.clear()
-        await client.reqMatchingSymbolsAsync("AA")
+        client.reqMktDepth(AAPL)
+        await until(lambda: client.errors)
         assert [error[1:] for error in client.errors] == [
-            (322, "Error processing request: RequestMatchingSymbols is not simulated")
+            (322, "Error processing request: message 10 is not simulated")
         ]

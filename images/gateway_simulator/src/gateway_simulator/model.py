@@ -175,7 +175,9 @@ class TickKind(IntEnum):
     VOLUME = 8
     CLOSE = 9
     LAST_TIME = 45
+    RT_VOLUME = 48
     HALTED = 49
+    RT_TRADE_VOLUME = 77
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ class Simulator:
         self.broker = Broker(
             self.world.account, self.catalogue, self.quote, clock, self.world.rules, self.world.hours, self.world.zone
         )
-        self._settings = settings
+        self.settings = settings
         self._store = Store.at(settings.state, self.world.account)
         self._sessions: dict[int, Session] = {}
         self._lines: dict[Line, Session] = {}
@@ -71,27 +71,25 @@ class Simulator:
     async def start(self) -> None:
         """Listen, and let the market run in the task ``market``. Raises OSError when the port cannot be had."""
         # The port stays ours while nothing listens on it.
-        self._address = _bind(self._settings.host, self._settings.port)
+        self._address = _bind(self.settings.host, self.settings.port)
         self.port = int(self._address.getsockname()[1])
         await self._listen()
-        if self._settings.control_port is not None:
-            self._control = ControlServer(
-                self._settings.control_host, self._settings.control_port, Terminal(self).routes
-            )
+        if self.settings.control_port is not None:
+            self._control = ControlServer(self.settings.control_host, self.settings.control_port, Terminal(self).routes)
         # Orders that waited for the broker when the simulator stopped go through now.
         self.publish(self.broker.restore_link())
         self.market = self._start_task(self._run_market())
-        for document in ({"fault": self._settings.fault},) if self._settings.fault else self.world.faults:
+        for document in ({"fault": self.settings.fault},) if self.settings.fault else self.world.faults:
             self.faults.add(document)
         _logger.info(
             "listening",
             extra={
-                "host": self._settings.host,
+                "host": self.settings.host,
                 "port": self.port,
                 "control_port": self.control_port,
                 "account": self.broker.account,
                 "server_version": self.server_version,
-                "fault": self._settings.fault,
+                "fault": self.settings.fault,
             },
         )
 
@@ -188,13 +186,29 @@ class Simulator:
         """Return the present quote of an instrument."""
         return self._market.quote(instrument, self.now().timestamp())
 
+    def quote_at(self, instrument: Instrument, seconds: float) -> Quote:
+        """Return the quote of an instrument at ``seconds`` since the epoch."""
+        return self._market.quote(instrument, seconds)
+
+    def bars(
+        self, instrument: Instrument, end: float, duration: int, bar_seconds: int, regular_hours: bool
+    ) -> list[Bar]:
+        """Return the bars, oldest first, of the ``duration`` seconds up to ``end``; hundreds take a while."""
+        return list(self._market.bars(instrument, end, duration, bar_seconds, regular_hours))
+
     def compute_bars(
-        self, instrument: Instrument, end: float, duration: int, bar_seconds: int, done: Callable[[list[Bar]], None]
+        self,
+        instrument: Instrument,
+        end: float,
+        duration: int,
+        bar_seconds: int,
+        regular_hours: bool,
+        done: Callable[[list[Bar]], None],
     ) -> None:
         """Compute historical bars beside the event loop, for they take up to a second, and hand them to ``done``."""
 
         async def compute() -> None:
-            done(await asyncio.to_thread(lambda: list(self._market.bars(instrument, end, duration, bar_seconds))))
+            done(await asyncio.to_thread(self.bars, instrument, end, duration, bar_seconds, regular_hours))
 
         self._start_task(compute())
 
@@ -285,7 +299,7 @@ class Simulator:
             self.broker.restore_state(state)
         except (KeyError, TypeError, ValueError, ArithmeticError) as error:
             reason = error if type(error) is ValueError else repr(error)
-            raise StateError(f"{self._settings.state}: {reason}; move it away to start afresh") from error
+            raise StateError(f"{self.settings.state}: {reason}; move it away to start afresh") from error
         _logger.info(
             "state restored",
             extra={
@@ -359,7 +373,7 @@ class Simulator:
     async def _run_market(self) -> None:
         """Match orders and send ticks, once per tick of the market."""
         loop = asyncio.get_running_loop()
-        interval = 1 / self._settings.ticks_per_second
+        interval = 1 / self.settings.ticks_per_second
         due = loop.time()
         while True:
             # After a stall the clock goes on from now: missed ticks are not made up for.

@@ -16,6 +16,7 @@ from .messages import DEFAULT_VERSION, HIGHEST_VERSION, LOWEST_VERSION
 
 # The ports of the usual gateway image, inside its container.
 PORTS = {"paper": 4004, "live": 4003}
+MARKET_DATA = ("live", "delayed")
 FAULTS = ("", "silent")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
@@ -30,7 +31,9 @@ class SettingsError(Exception):
 class Settings:
     """What the simulator is told. ``fault`` is "silent" for a gateway that accepts connections and never speaks.
 
-    ``control_port`` is None for no control API, 0 for a free port.
+    ``control_port`` is None for no control API, 0 for a free port. ``messages_per_second`` is what a client may send, 0
+    for as much as it likes, and it is cut off after ``disconnect_after`` messages beyond that, 0 for never.
+    ``market_data`` is "live" or "delayed". ``account_update_seconds`` says how often the account is told unchanged.
     """
 
     account: str
@@ -45,6 +48,11 @@ class Settings:
     log_level: int
     control_host: str = "127.0.0.1"
     control_port: int | None = None
+    read_only: bool = False
+    market_data: str = "live"
+    messages_per_second: int = 50
+    disconnect_after: int = 0
+    account_update_seconds: float = 180.0
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
@@ -82,6 +90,17 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         "fault": read("SIMULATOR_FAULT", "", _choice(FAULTS), "empty or silent"),
         "control_host": read("SIMULATOR_CONTROL_HOST", "127.0.0.1", _not_empty, "an address to listen on"),
         "control_port": read("SIMULATOR_CONTROL_PORT", "", _optional_port, "a port, 0 to 65535, or empty for none"),
+        "read_only": read("READ_ONLY_API", "no", _yes_or_no, "yes or no"),
+        "market_data": read("SIMULATOR_MARKET_DATA", "live", _choice(MARKET_DATA), "live or delayed"),
+        "messages_per_second": read(
+            "SIMULATOR_MESSAGES_PER_SECOND", "50", _whole(0, 1_000_000), "a whole number, 0 for no limit"
+        ),
+        "disconnect_after": read(
+            "SIMULATOR_DISCONNECT_AFTER", "0", _whole(0, 1_000_000), "a number of messages, 0 for never"
+        ),
+        "account_update_seconds": read(
+            "SIMULATOR_ACCOUNT_UPDATE_SECONDS", "180", _seconds, "a number of seconds, above 0 and at most 86400"
+        ),
         "log_level": read("SIMULATOR_LOG_LEVEL", "INFO", _log_level, f"one of {', '.join(LOG_LEVELS)}"),
     }
     if problems:
@@ -117,6 +136,17 @@ def _rate(value: str) -> float:
     if not 0 < number <= 100:
         raise ValueError
     return number
+
+
+def _seconds(value: str) -> float:
+    number = float(value)
+    if not 0 < number <= 86_400:
+        raise ValueError
+    return number
+
+
+def _yes_or_no(value: str) -> bool:
+    return _choice(("yes", "no"))(value) == "yes"
 
 
 def _account(value: str) -> str:
