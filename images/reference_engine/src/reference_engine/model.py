@@ -257,6 +257,11 @@ class AccountValues:
     currency: str = ""
     rates: Mapping[str, float] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        # A limit that is compared with NaN lets everything pass.
+        numbers = {name: value for name, value in vars(self).items() if isinstance(value, float)}
+        _check("the account", {**numbers, **self.rates})
+
 
 @dataclass(frozen=True)
 class Snapshot:
