@@ -125,10 +125,17 @@ def execution(
     )
 
 
-def report(order_ref: str, status: str, *, perm_id: int = 900, filled: float = 0.0, error_code: int = 0) -> OrderReport:
-    return OrderReport(
-        order_ref, status, 1, perm_id, 1, filled, 0.0, error_code, f"code {error_code}" * bool(error_code)
-    )
+def report(
+    order_ref: str,
+    status: str,
+    *,
+    perm_id: int = 900,
+    filled: float = 0.0,
+    error_code: int = 0,
+    **terms: float,
+) -> OrderReport:
+    text = f"code {error_code}" * bool(error_code)
+    return OrderReport(order_ref, status, 1, perm_id, 1, filled, 0.0, error_code, text, **terms)
 
 
 def position(quantity: float, average_cost: float = 100.0) -> Position:
