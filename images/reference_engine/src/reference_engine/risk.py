@@ -321,7 +321,7 @@ class Figures:
         """Return how far net liquidation is below its peak, 0 at the peak."""
         if self.net_liquidation is None or self.peak is None or self.peak <= 0:
             return None
-        return max(0.0, (1.0 - self.net_liquidation / self.peak) * 100.0)
+        return max(0.0, (self.peak - self.net_liquidation) / self.peak * 100.0)
 
 
 class Stop(NamedTuple):
@@ -335,13 +335,13 @@ def stops(limits: RiskLimits, figures: Figures) -> list[Stop]:
     """Return every reason to stop trading that the figures give."""
     found: list[Stop] = []
     loss, limit = figures.daily_pnl, limits.max_daily_loss
-    if limit is not None and loss is not None and -loss >= limit:
+    if limit is not None and loss is not None and not is_above(limit, -loss):
         found.append(Stop("daily_loss", f"the day's loss is {-loss:.2f}, and {limit:g} is the limit"))
     streak = limits.max_losing_streak
     if streak is not None and figures.losing_streak >= streak:
         found.append(Stop("tilt", f"{figures.losing_streak} losing trades in a row, and {streak} is the limit"))
     drawdown, percent = figures.drawdown_percent, limits.max_drawdown_percent
-    if percent is not None and drawdown is not None and drawdown >= percent:
+    if percent is not None and drawdown is not None and not is_above(percent, drawdown):
         found.append(
             Stop(
                 "drawdown",
