@@ -16,6 +16,7 @@ from pathlib import Path
 
 from reference_engine.config import Deployment, EngineConfig, load
 from reference_engine.gateway import LinkError, Listener, SessionState, UnknownInstrumentError
+from reference_engine.hours import ExchangeHours
 from reference_engine.model import (
     Execution,
     Instrument,
@@ -31,6 +32,7 @@ ROOT = Path(__file__).parents[2]
 MIGRATIONS = sorted((ROOT / "roles/ledger/files/migrations").glob("*.sql"))
 ACCOUNT = "DU1234567"
 RELEASE = "20261122T204501Z-deadbeef"
+NEVER_CLOSED = ExchangeHours("UTC", "20200101:0000-20400101:0000", "20200101:0000-20400101:0000")
 AAPL = Instrument("AAPL", con_id=265598, primary_exchange="NASDAQ")
 NOON = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 DEMO = """
@@ -161,6 +163,7 @@ class FakeLink:
         self.attempts = 0
         self.codes: Counter[int] = Counter()
         self.clock_skew_seconds: float | None = None
+        self.hours: ExchangeHours | Exception = NEVER_CLOSED
         self.on_place: Callable[[], object] = lambda: None
         self.refuses_orders = False
         self._told: asyncio.Future[Listener] = asyncio.get_running_loop().create_future()
@@ -186,6 +189,11 @@ class FakeLink:
         if instrument.symbol != AAPL.symbol:
             raise UnknownInstrumentError(f"the broker has no {instrument.symbol}")
         return replace(instrument, con_id=AAPL.con_id)
+
+    async def exchange_hours(self, instrument: Instrument) -> ExchangeHours:  # noqa: ARG002 the broker's interface
+        if isinstance(self.hours, Exception):
+            raise self.hours
+        return self.hours
 
     async def snapshot(self, expected: Collection[str]) -> Snapshot:  # noqa: ARG002 the broker's interface
         return self.known
