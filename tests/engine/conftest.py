@@ -18,3 +18,15 @@ def place() -> Iterator[Place]:
     place.make_ledger()
     yield place
     place.close()
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine's waits, made short."""
+    for name, seconds in {
+        "_RETRY_SECONDS": 0.02,
+        "_SETTLE_SECONDS": 0.02,
+        "_RECONCILE_SOON_SECONDS": 0.05,
+        "_DRAIN_LIMIT_SECONDS": 0.3,
+    }.items():
+        monkeypatch.setattr(f"reference_engine.engine.{name}", seconds)

@@ -6,17 +6,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from reference_engine.config import Deployment, EngineConfig, load
+from reference_engine.engine import Engine
 from reference_engine.gateway import LinkError, Listener, SessionState, UnknownInstrumentError
+from reference_engine.guard import Refusal
 from reference_engine.hours import ExchangeHours
+from reference_engine.ledger import Ledger
 from reference_engine.model import (
     Execution,
     Instrument,
@@ -27,6 +31,7 @@ from reference_engine.model import (
     Snapshot,
     Tick,
 )
+from reference_engine.strategy import AccountView, Strategy, Wish
 
 ROOT = Path(__file__).parents[2]
 MIGRATIONS = sorted((ROOT / "roles/ledger/files/migrations").glob("*.sql"))
@@ -165,6 +170,7 @@ class FakeLink:
         self.clock_skew_seconds: float | None = None
         self.hours: ExchangeHours | Exception = NEVER_CLOSED
         self.on_place: Callable[[], object] = lambda: None
+        self.on_change: Callable[[], object] = lambda: None
         self.refuses_orders = False
         self._told: asyncio.Future[Listener] = asyncio.get_running_loop().create_future()
 
@@ -220,8 +226,18 @@ class FakeLink:
         return True
 
     def change(self, order_ref: str, request: OrderRequest) -> bool:
+        self.on_change()
         self.changed.append((order_ref, request))
         return True
+
+    @property
+    def listener(self) -> Listener:
+        """Who is told things."""
+        return self._told.result()
+
+    def tick(self) -> None:
+        """Tell a price."""
+        self.listener.on_tick(tick())
 
 
 def tick(price: float = 100.0) -> Tick:
@@ -233,3 +249,65 @@ async def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> Non
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.01)
+
+
+class Wishing(Strategy):
+    """A strategy that wishes what a test lets it: ``wishes`` at the next tick, once."""
+
+    def __init__(self) -> None:
+        self.wishes: list[Wish] = []
+        self.refused: list[Refusal] = []
+        self.asked = 0
+
+    def instruments(self) -> Sequence[Instrument]:
+        return (replace(AAPL, con_id=0),)
+
+    def on_tick(self, tick: Tick, account: AccountView) -> Sequence[Wish]:  # noqa: ARG002 the strategy's interface
+        self.asked += 1
+        wishes, self.wishes = self.wishes, []
+        return wishes
+
+    def on_refusal(self, request: OrderRequest, refusal: Refusal, account: AccountView) -> None:  # noqa: ARG002
+        self.refused.append(refusal)
+
+
+class Running:
+    """An engine that runs, with the broker it talks to."""
+
+    def __init__(self, place: Place, strategy: Strategy | None = None) -> None:
+        deployment, config = place.load()
+        if strategy:
+            config = replace(config, strategy=strategy)
+        self.place = place
+        self.ledger = Ledger(deployment)
+        self.link = FakeLink()
+        self.engine = Engine(deployment, config, self.ledger, self.link)
+        self._stop = asyncio.Event()
+        self.life = asyncio.create_task(self.engine.run(self._stop))
+
+    async def trade(self, accounts: tuple[str, ...] = (ACCOUNT,)) -> Listener:
+        """Connect and wait for the first reconciliation."""
+        listener = await self.link.connect(accounts)
+        await eventually(lambda: self.engine.role == "trading")
+        return listener
+
+    async def stop(self) -> int:
+        self._stop.set()
+        return await self.life
+
+    def check(self, name: str) -> tuple[str, str]:
+        check = self.engine.health()["checks"][name]
+        return check["status"], check.get("output", "")
+
+
+@contextlib.asynccontextmanager
+async def running(place: Place, strategy: Strategy | None = None) -> AsyncIterator[Running]:
+    """Let an engine run while the context lasts, with the configured strategy or the one that is given."""
+    world = Running(place, strategy)
+    try:
+        async with asyncio.timeout(20):
+            yield world
+    finally:
+        world.life.cancel()
+        await asyncio.gather(world.life, return_exceptions=True)
+        world.ledger.close()

@@ -6,79 +6,28 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import pytest
 
-from reference_engine.engine import Engine
-from reference_engine.gateway import Listener, SessionState
-from reference_engine.ledger import Ledger, Reconciliation
+from reference_engine.gateway import SessionState
+from reference_engine.ledger import Reconciliation
 from reference_engine.model import Snapshot
 from tests.engine.support import (
     AAPL,
     ACCOUNT,
     RELEASE,
-    FakeLink,
     Place,
     eventually,
     execution,
     position,
     report,
+    running,
     tick,
 )
 
-
-class Running:
-    """An engine that runs, with the broker it talks to."""
-
-    def __init__(self, place: Place) -> None:
-        deployment, config = place.load()
-        self.place = place
-        self.ledger = Ledger(deployment)
-        self.link = FakeLink()
-        self.engine = Engine(deployment, config, self.ledger, self.link)
-        self._stop = asyncio.Event()
-        self.life = asyncio.create_task(self.engine.run(self._stop))
-
-    async def trade(self, accounts: tuple[str, ...] = (ACCOUNT,)) -> Listener:
-        """Connect and wait for the first reconciliation."""
-        listener = await self.link.connect(accounts)
-        await eventually(lambda: self.engine.role == "trading")
-        return listener
-
-    async def stop(self) -> int:
-        self._stop.set()
-        return await self.life
-
-    def check(self, name: str) -> tuple[str, str]:
-        check = self.engine.health()["checks"][name]
-        return check["status"], check.get("output", "")
-
-
-@contextlib.asynccontextmanager
-async def running(place: Place) -> AsyncIterator[Running]:
-    world = Running(place)
-    try:
-        async with asyncio.timeout(20):
-            yield world
-    finally:
-        world.life.cancel()
-        await asyncio.gather(world.life, return_exceptions=True)
-        world.ledger.close()
-
-
-@pytest.fixture(autouse=True)
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The engine's waits, made short."""
-    for name, seconds in {
-        "_RETRY_SECONDS": 0.02,
-        "_SETTLE_SECONDS": 0.02,
-        "_RECONCILE_SOON_SECONDS": 0.05,
-        "_DRAIN_LIMIT_SECONDS": 0.3,
-    }.items():
-        monkeypatch.setattr(f"reference_engine.engine.{name}", seconds)
+pytestmark = pytest.mark.usefixtures("hasty")
 
 
 # -- sending
