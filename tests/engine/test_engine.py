@@ -321,6 +321,7 @@ async def test_health_document_of_a_trading_engine_is_whole(place: Place) -> Non
             },
             "data": {},
             "trading": {"blocked_by": {}, "restricted_by": {}, "circuit_breaker": "closed"},
+            "risk": {},
             "orders": {"open": 1},
             "positions": {},
             "ledger": {"schema_version": 2, "rows": {"orders": 1, "executions": 0, "trades": 0}},

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, Ballast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The demo strategy trades regularly and stays inside its limits; an order that makes no sense cannot be made."""
+"""The built-in strategies keep what they promise; an order that makes no sense cannot be made."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from datetime import timedelta
 import pytest
 
 from reference_engine.model import Instrument, OrderRequest, OrderType, Tick
+from reference_engine.strategies.buy_and_hold import BuyAndHold
 from reference_engine.strategies.demo import DemoStrategy
+from reference_engine.strategies.moving_average_cross import MovingAverageCross
+from reference_engine.strategy import ParameterError
 from tests.engine.support import AAPL, NOON
 
 
@@ -78,3 +81,78 @@ def test_order_that_makes_no_sense_cannot_be_made(
 ) -> None:
     with pytest.raises(ValueError, match=f"^{message}$"):
         OrderRequest(AAPL, "BUY", quantity, order_type, limit_price)
+
+
+# -- buy and hold
+
+
+def test_buy_and_hold_buys_once_and_then_only_beats() -> None:
+    strategy, account = BuyAndHold({"symbol": "AAPL", "quantity": 3, "beat_seconds": 10}), Account()
+    ordered = []
+    for second in range(200):
+        for order in strategy.on_tick(Tick(AAPL, 100.0, NOON + timedelta(seconds=second)), account):
+            ordered.append((second, order.side, order.quantity))
+            account.held = order.quantity
+        if second == 150:
+            account.held = 0.0  # sold by hand, or at the end of the day
+    assert ordered == [(0, "BUY", 3.0)]
+    assert strategy.values() == {"beats": 20.0, "last_beat": (NOON + timedelta(seconds=190)).timestamp()}
+
+
+def test_buy_and_hold_keeps_what_it_finds() -> None:
+    strategy, account = BuyAndHold({"symbol": "AAPL"}), Account()
+    account.held = 7.0
+    assert list(strategy.on_tick(Tick(AAPL, 100.0, NOON), account)) == []
+
+
+def test_buy_and_hold_tries_again_a_minute_after_an_order_that_came_to_nothing() -> None:
+    strategy, account = BuyAndHold({"symbol": "AAPL"}), Account()
+    ordered = [
+        second
+        for second in range(130)
+        for _ in strategy.on_tick(Tick(AAPL, 100.0, NOON + timedelta(seconds=second)), account)
+    ]
+    assert ordered == [0, 60, 120]
+
+
+# -- moving averages
+
+
+def test_moving_average_cross_holds_exactly_while_the_fast_average_is_above_the_slow() -> None:
+    strategy = MovingAverageCross({"symbol": "AAPL", "quantity": 4, "bar_seconds": 10, "fast": 2, "slow": 4})
+    account, prices, held = Account(), [], []
+    for bar, price in enumerate([100, 101, 102, 103, 104, 103, 101, 98, 95, 96, 99, 103, 108]):
+        for part in range(10):
+            at = NOON + timedelta(seconds=10 * bar + part)
+            # Whatever happens within a bar does not matter.
+            noise = 0.0 if part == 9 else (-1) ** part * 5.0
+            for order in strategy.on_tick(Tick(AAPL, price + noise, at), account):
+                assert part == 0, "it decides when a bar ends"
+                account.held += order.quantity if order.side == "BUY" else -order.quantity
+        prices.append(price)
+        held.append(account.held)
+    expected = [
+        4.0 if bar > 4 and sum(prices[bar - 2 : bar]) / 2 > sum(prices[bar - 4 : bar]) / 4 else 0.0
+        for bar in range(len(prices))
+    ]
+    expected[4] = 4.0  # the first decision, after four bars
+    assert held == expected
+    assert {0.0, 4.0} <= set(held)
+
+
+def test_moving_average_cross_waits_for_its_working_order() -> None:
+    strategy = MovingAverageCross({"symbol": "AAPL", "bar_seconds": 1, "fast": 1, "slow": 2})
+    account = Account()
+    account.working = 1
+    for second in range(10):
+        assert list(strategy.on_tick(Tick(AAPL, 100.0 + second, NOON + timedelta(seconds=second)), account)) == []
+
+
+def test_averages_in_the_wrong_order_are_refused_with_every_other_problem() -> None:
+    with pytest.raises(ParameterError) as caught:
+        MovingAverageCross({"fast": 5, "slow": 5, "bar_seconds": 0, "colour": "red"})
+    assert [(name, seen, wanted) for name, seen, wanted, _ in caught.value.problems] == [
+        ("bar_seconds", 0, "a number above 0"),
+        ("slow", 5, "more bars than fast (5)"),
+        ("colour", "red", "a parameter that this strategy has"),
+    ]

@@ -45,7 +45,13 @@ class Wishes(Strategy):
     def instruments(self):
         return [Instrument("AAPL")]
 
+    wishes = 0
+
+    def values(self):
+        return {"wishes": self.wishes}
+
     def on_tick(self, tick, account):
+        self.wishes += 1
         wanted = round(tick.price - 100)
         if wanted:
             yield OrderRequest(tick.instrument, "BUY" if wanted > 0 else "SELL", abs(wanted))
@@ -514,7 +520,7 @@ async def test_figures_are_kept_once_a_minute_when_they_change_and_all_at_a_new_
             world.pass_time(seconds=1)
         assert place.query("SELECT name, value, unit FROM risk_metrics ORDER BY name") == [
             ("daily_pnl", 10.0, "USD"),
-            ("drawdown", 0.0, "percent"),
+            ("drawdown_percent", 0.0, "percent"),
             ("gross_exposure", 500.0, "USD"),
             ("losing_streak", 0.0, "trades"),
             ("net_liquidation", 100_000.0, "USD"),
@@ -523,7 +529,7 @@ async def test_figures_are_kept_once_a_minute_when_they_change_and_all_at_a_new_
         world.values(99_000.0, daily_pnl=10.0)
         world.pass_time(seconds=1)
         changed = place.query("SELECT name, value FROM risk_metrics ORDER BY at DESC, name LIMIT 2")
-        assert changed == [("drawdown", 1.0), ("net_liquidation", 99_000.0)]
+        assert changed == [("drawdown_percent", 1.0), ("net_liquidation", 99_000.0)]
         world.pass_time(days=1)
         assert place.query("SELECT count(*) FROM risk_metrics") == [(6 + 2 + 6,)]
 
@@ -533,3 +539,40 @@ async def test_account_is_named_in_every_figure(place: Place, monkeypatch: pytes
         await world.trade()
         world.pass_time(seconds=1)
         assert place.query("SELECT DISTINCT account FROM risk_metrics") == [(ACCOUNT,)]
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("ballast_engine_net_liquidation ", 99_000.0),
+        ("ballast_engine_peak_net_liquidation ", 100_000.0),
+        ("ballast_engine_drawdown_percent ", 1.0),
+        ("ballast_engine_daily_pnl ", -1000.0),
+        ("ballast_engine_gross_exposure ", 500.0),
+        ("ballast_engine_losing_streak ", 0.0),
+        ('ballast_engine_orders_refused_total{kind="max_order_size"} ', 1.0),
+        ('ballast_engine_trading_restricted{by="daily_loss"} ', 1.0),
+        ("ballast_engine_strategy_call_seconds_count ", 4.0),  # two ticks, a fill, a refusal
+        ("ballast_engine_strategy_errors_total ", 0.0),
+        ('ballast_engine_strategy_value{name="wishes"} ', 2.0),
+    ],
+)
+async def test_metrics_tell_what_the_supervision_knows(
+    place: Place, monkeypatch: pytest.MonkeyPatch, line: str, value: float
+) -> None:
+    async with watched(
+        place, monkeypatch, "max_order_size: 6, max_daily_loss: 900, price_collar_percent: null"
+    ) as world:
+        await world.trade()
+        world.wish(5)
+        world.fill("BUY", 5, 100.0)
+        world.wish(7)
+        assert world.listener
+        world.engine.ticks[AAPL.con_id] = Tick(AAPL, 100.0, world.now)
+        world.values(100_000.0)
+        world.pass_time(seconds=1)
+        world.values(99_000.0, daily_pnl=-1000.0)
+        world.pass_time(seconds=1)
+        (found,) = (text for text in world.engine.metrics_text().splitlines() if text.startswith(line))
+        assert float(found.removeprefix(line)) == value
+        assert world.engine.health()["risk"]["drawdown_percent"] == 1.0

@@ -844,6 +844,7 @@ class Engine:
                 "restricted_by": dict(self._restrictions),
                 "circuit_breaker": self.breaker.state,
             },
+            "risk": {name: value for name, (value, _) in self.figures().items()},
             "orders": {"open": len(self._open)},
             "positions": {symbol: quantity for symbol, quantity in self._positions.values() if quantity},
             "ledger": {"schema_version": self._ledger.schema_version, "rows": dict(self._ledger.rows)},
@@ -854,12 +855,19 @@ class Engine:
             },
         }
 
-    def metrics_text(self) -> str:
-        """Return the Prometheus exposition of this engine."""
-        metrics = self.metrics
+    def refresh_metrics(self) -> None:
+        """Take over into `metrics` what others count."""
+        metrics, strategy = self.metrics, self._strategy
         metrics.gateway_attempts, metrics.gateway_codes = self._link.attempts, self._link.codes
         metrics.gateway_clock_skew_seconds = self._link.clock_skew_seconds
         metrics.breaker_state, metrics.breaker_opened = self.breaker.state, self.breaker.opened
         metrics.dead_man_tripped, metrics.dead_man_trips = self._dead_man.tripped, self._dead_man.trips
         metrics.ledger_commits, metrics.ledger_commit_seconds = self._ledger.commits, self._ledger.commit_seconds
+        metrics.strategy_calls, metrics.strategy_call_seconds = strategy.calls, strategy.seconds
+        metrics.strategy_slow_calls, metrics.strategy_errors = strategy.slow_calls, strategy.errors
+        metrics.strategy_values = strategy.values() if "strategy" not in self._blocks else {}
+
+    def metrics_text(self) -> str:
+        """Return the Prometheus exposition of this engine."""
+        self.refresh_metrics()
         return self.metrics.render(self.health(), self._link.sessions, self._link.sessions_not_understood)

@@ -27,6 +27,15 @@ _GATEWAY_STATES = (
 _ROLES = ("starting", "trading", "standby", "stopping")
 _BREAKER_STATES = ("closed", "half_open", "open")
 _STATUSES = ("pass", "warn", "fail")
+# Money in the account's base currency.
+_RISK = {
+    "net_liquidation": "What the account is worth.",
+    "peak_net_liquidation": "The most it was worth since a halt was last lifted.",
+    "drawdown_percent": "How far it is below that peak.",
+    "daily_pnl": "Profit or loss of the day, realized and not.",
+    "gross_exposure": "Value of all positions and open orders, without sign.",
+    "losing_streak": "Closed trades that lost money, in a row.",
+}
 
 
 @dataclass
@@ -52,6 +61,11 @@ class Metrics:
     breaker_opened: int = 0
     dead_man_tripped: bool = False
     dead_man_trips: int = 0
+    strategy_calls: int = 0
+    strategy_call_seconds: float = 0.0
+    strategy_slow_calls: int = 0
+    strategy_errors: int = 0
+    strategy_values: Mapping[str, float] = field(default_factory=dict)
     ledger_commits: int = 0
     ledger_commit_seconds: float = 0.0
     started: float = field(default_factory=time.time)
@@ -123,6 +137,29 @@ class Metrics:
             "gauge",
             "1 for every reason why no order is sent now.",
             [({"by": name}, 1) for name in sorted(health["trading"]["blocked_by"])],
+        )
+        page.add(
+            "trading_restricted",
+            "gauge",
+            "1 for every reason why positions may only be closed now.",
+            [({"by": name}, 1) for name in sorted(health["trading"].get("restricted_by", ()))],
+        )
+        for name, text in _RISK.items():
+            value = health.get("risk", {}).get(name)
+            page.add(name, "gauge", text, [({}, value)] if value is not None else [])
+        page.add_summary(
+            "strategy_call_seconds",
+            "Time the strategy took for a call.",
+            self.strategy_calls,
+            self.strategy_call_seconds,
+        )
+        page.add("strategy_slow_calls_total", "counter", "Calls beyond the limit.", [({}, self.strategy_slow_calls)])
+        page.add("strategy_errors_total", "counter", "Exceptions of the strategy's.", [({}, self.strategy_errors)])
+        page.add(
+            "strategy_value",
+            "gauge",
+            "What the strategy tells of itself.",
+            [({"name": name}, value) for name, value in sorted(self.strategy_values.items())],
         )
         page.add("orders_open", "gauge", "Orders without a final status.", [({}, health["orders"]["open"])])
         for name, text, count in (

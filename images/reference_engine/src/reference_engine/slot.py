@@ -351,4 +351,6 @@ class Slot:
 
     def metrics_text(self) -> str:
         """Return the Prometheus exposition of this process."""
+        if isinstance(self._now, _Trader):
+            self._now.engine.refresh_metrics()
         return self._metrics.render(self.health(), self._now.sessions, self._now.sessions_not_understood)

@@ -375,7 +375,7 @@ class Supervision:
         found = {
             "net_liquidation": (figures.net_liquidation, currency),
             "peak_net_liquidation": (figures.peak, currency),
-            "drawdown": (figures.drawdown_percent, "percent"),
+            "drawdown_percent": (figures.drawdown_percent, "percent"),
             "daily_pnl": (figures.daily_pnl, currency),
             "gross_exposure": (self.exposure, currency),
             "losing_streak": (float(figures.losing_streak), "trades"),
