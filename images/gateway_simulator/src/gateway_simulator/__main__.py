@@ -11,6 +11,8 @@ import signal
 import sys
 
 from . import log
+from .replay import ReplayError
+from .scenario import ScenarioError
 from .server import Simulator
 from .settings import Settings, SettingsError, from_environment
 from .store import StateError
@@ -32,6 +34,9 @@ async def run(settings: Settings) -> int:
     try:
         simulator = Simulator(settings)
         await simulator.start()
+    except (ScenarioError, ReplayError) as error:
+        print(error, file=sys.stderr)
+        return EXIT_SETTINGS
     except (StateError, WitnessError) as error:
         print(error, file=sys.stderr)
         return EXIT_STATE
@@ -51,7 +56,7 @@ async def run(settings: Settings) -> int:
 
 
 def main() -> int:
-    """Return the exit status: 0 stopped, 64 environment, 65 state file, 69 port, 70 anything unforeseen."""
+    """Return the exit status: 0 stopped, 64 environment or scenario, 65 state file, 69 port, 70 anything unforeseen."""
     try:
         settings = from_environment(os.environ)
     except SettingsError as error:

@@ -84,7 +84,8 @@ class ExchangeHours:
             return known[1]
         opened = last_close = -NEVER
         day = self._day(moment)
-        for opens, closes in self._between(day - timedelta(days=_LONGEST_CLOSE_DAYS), day + timedelta(days=2), liquid):
+        longest = timedelta(days=_LONGEST_CLOSE_DAYS)
+        for opens, closes in self._between(day - longest, day + longest, liquid):
             if closes <= moment:
                 opened, last_close = opens, closes
             elif opens <= moment:
@@ -94,7 +95,7 @@ class ExchangeHours:
                 phase = Phase(False, opens, opened, last_close)
                 break
         else:
-            # Closed for days: look again in a day, whenever it opens.
+            # Closed for long: look again in a day, whenever it opens.
             phase = Phase(False, moment + 86_400, opened, last_close)
         self._phases[liquid] = moment, phase
         return phase

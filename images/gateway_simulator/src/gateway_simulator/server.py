@@ -18,12 +18,12 @@ from .control import ControlServer
 from .faults import Faults
 from .line import Line
 from .model import Bar, Event, Executed, Execution, Instrument, OrderChanged, OrderFailed, OrderRequest, Quote
+from .scenario import open_world
 from .session import Session
 from .settings import Settings
 from .store import StateError, Store
 from .terminal import Terminal
 from .witness import Witness
-from .world import World
 
 CLOSE_SECONDS = 2.0
 
@@ -44,7 +44,7 @@ class Simulator:
     def __init__(self, settings: Settings, clock: Callable[[], datetime] = utc_now) -> None:
         self.now = clock
         self.server_version = settings.server_version
-        self.world = World.default(settings.account, settings.seed, settings.ticks_per_second, clock())
+        self.world = open_world(settings, clock())
         self.catalogue = self.world.catalogue
         self._market = self.world.market()
         self.broker = Broker(

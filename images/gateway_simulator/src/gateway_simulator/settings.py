@@ -48,6 +48,9 @@ class Settings:
     log_level: int
     control_host: str = "127.0.0.1"
     control_port: int | None = None
+    scenario: Path | None = None
+    replay: Path | None = None
+    replay_speed: float = 1.0
     read_only: bool = False
     market_data: str = "live"
     messages_per_second: int = 50
@@ -84,9 +87,12 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         "state": read(
             "SIMULATOR_STATE",
             "/var/lib/simulator/state.json",
-            _state,
+            _path,
             "the absolute path of a file, or empty for memory only",
         ),
+        "scenario": read("SIMULATOR_SCENARIO", "", _path, "the absolute path of a scenario file, or empty"),
+        "replay": read("SIMULATOR_REPLAY", "", _path, "the absolute path of a CSV or Parquet file, or empty"),
+        "replay_speed": read("SIMULATOR_REPLAY_SPEED", "1", _speed, "a number above 0, at most 100000"),
         "fault": read("SIMULATOR_FAULT", "", _choice(FAULTS), "empty or silent"),
         "control_host": read("SIMULATOR_CONTROL_HOST", "127.0.0.1", _not_empty, "an address to listen on"),
         "control_port": read("SIMULATOR_CONTROL_PORT", "", _optional_port, "a port, 0 to 65535, or empty for none"),
@@ -103,6 +109,10 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         ),
         "log_level": read("SIMULATOR_LOG_LEVEL", "INFO", _log_level, f"one of {', '.join(LOG_LEVELS)}"),
     }
+    if settings["scenario"] and settings["replay"]:
+        problems.append(
+            f"SIMULATOR_REPLAY={environment['SIMULATOR_REPLAY']!r}: wanted empty, for a scenario names its own replays"
+        )
     if problems:
         raise SettingsError("\n".join(problems))
     return Settings(**settings)  # type: ignore[arg-type]  # no value is missing when there is no problem
@@ -138,6 +148,13 @@ def _rate(value: str) -> float:
     return number
 
 
+def _speed(value: str) -> float:
+    number = float(value)
+    if not 0 < number <= 100_000:
+        raise ValueError
+    return number
+
+
 def _seconds(value: str) -> float:
     number = float(value)
     if not 0 < number <= 86_400:
@@ -161,7 +178,7 @@ def _not_empty(value: str) -> str:
     return value
 
 
-def _state(value: str) -> Path | None:
+def _path(value: str) -> Path | None:
     if not value:
         return None
     path = Path(value)
