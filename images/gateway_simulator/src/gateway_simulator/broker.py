@@ -57,6 +57,8 @@ LARGEST_QUANTITY = 1_000_000_000
 LARGEST_PRICE = 1_000_000_000
 FIRST_PERM_ID = 1_000_000_001
 # Of the day's finished orders as many are kept, with their executions.
+# There must be a next one of 32 bits.
+LARGEST_ORDER_ID = (1 << 31) - 2
 FINISHED_ORDERS_KEPT = 10_000
 
 _NO_HOURS: Mapping[str, ExchangeHours] = {}
@@ -164,6 +166,8 @@ class Broker:
             return self._modify(working, request)
         if request.order_id <= self._last_order_id.get(request.client_id, 0):
             return [OrderFailed(request.client_id, request.order_id, 103, "Duplicate order id")]
+        if request.order_id > LARGEST_ORDER_ID:
+            return [_failed(request, 321, f"Error validating request: order id above {LARGEST_ORDER_ID}")]
         self._last_order_id[request.client_id] = request.order_id
         self._changed.add(("last_order_id", request.client_id))
         return self._enter(request)

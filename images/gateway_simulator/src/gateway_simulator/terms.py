@@ -106,6 +106,13 @@ _GIVEN_BACK: dict[str, Value] = {
     "imbalanceOnly": False,
 }
 
+# Those of them that are numbers with a fraction; what is no text either is a whole number or a flag.
+_GIVEN_BACK_NUMBERS = frozenset(
+    {"percentOffset", "startingPrice", "stockRefPrice", "delta", "stockRangeLower", "stockRangeUpper", "volatility"}
+    | {"deltaNeutralAuxPrice", "triggerPrice", "adjustedStopPrice", "adjustedStopLimitPrice", "adjustedTrailingAmount"}
+    | {"competeAgainstBestOffset", "midOffsetAtWhole", "midOffsetAtHalf"}
+)
+
 # Fields that say who and where, or are leftovers of protocols long gone.
 _WITHOUT_EFFECT = frozenset(
     {"advancedErrorOverride", "algoId", "clientId", "conditionsCancelOrder", "conditionsIgnoreRth", "eTradeOnly"}
@@ -159,11 +166,7 @@ def read_order(order_id: int, contract: ContractQuery, given: Mapping[str, str])
         outside_rth=bool(integer("outsideRth")),
         hidden=bool(integer("hidden")),
         all_or_none=bool(integer("allOrNone")),
-        given_back={
-            name: text
-            for name in _GIVEN_BACK
-            if (text := given.get(name, "")) not in _UNSET and text != encode_field(_GIVEN_BACK[name])
-        },
+        given_back=_read_given_back(given),
     )
     return PlaceOrder(
         order_id=order_id,
@@ -175,6 +178,24 @@ def read_order(order_id: int, contract: ContractQuery, given: Mapping[str, str])
         terms=terms,
         unsupported=", ".join(sorted(unsupported)),
     )
+
+
+def _read_given_back(given: Mapping[str, str]) -> dict[str, str]:
+    """Return what an order's owner set of the fields that are given back. Raises FieldError.
+
+    What is no number is refused here: another dialect than the owner's could not give it back.
+    """
+    kept: dict[str, str] = {}
+    for name, default in _GIVEN_BACK.items():
+        text = given.get(name, "")
+        if text in _UNSET or text == encode_field(default):
+            continue
+        if name in _GIVEN_BACK_NUMBERS:
+            parse_decimal(text, name)
+        elif not isinstance(default, str) and not (isinstance(default, bool) and text in ("True", "False")):
+            parse_integer(text, name)
+        kept[name] = text
+    return kept
 
 
 def order_fields(order: Order, account: str, margin: MarginChange | None = None) -> dict[str, Value]:
