@@ -326,7 +326,8 @@ def test_no_bytes_stop_the_simulator(
 ) -> None:
     caplog.set_level(logging.ERROR)
     state = tmp_path / "state.json"
-    simulator = Simulator(support.settings(state, SIMULATOR_TICKS_PER_SECOND="2", SIMULATOR_SERVER_VERSION="225"))
+    limits = {"SIMULATOR_SERVER_VERSION": "225", "SIMULATOR_MESSAGES_PER_SECOND": "0"}
+    simulator = Simulator(support.settings(state, SIMULATOR_TICKS_PER_SECOND="2", **limits))
     runner.run(simulator.start())
     bystander = support.Client()
     runner.run(bystander.connectAsync("127.0.0.1", simulator.port, 1, timeout=5, raiseSyncErrors=True))
@@ -351,6 +352,7 @@ def test_no_bytes_stop_the_simulator(
 
     attack()
     assert fuzz.cases == EXAMPLES * CASES
+    assert {"order", "cancel", "fill", "order_end"} <= {entry["kind"] for entry in simulator.witness.entries}
     assert bystander.isConnected()
     trade = bystander.placeOrder(AAPL, MarketOrder("BUY", 1))
     runner.run(until(trade.isDone))

@@ -79,8 +79,10 @@ class Simulator:
         # Orders that waited for the broker when the simulator stopped go through now.
         self.publish(self.broker.restore_link())
         self.market = self._start_task(self._run_market())
-        for document in ({"fault": self.settings.fault},) if self.settings.fault else self.world.faults:
+        for document in self.world.faults:
             self.faults.add(document)
+        if self.settings.fault:
+            self.faults.add({"fault": self.settings.fault})
         _logger.info(
             "listening",
             extra={
