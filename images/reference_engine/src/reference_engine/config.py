@@ -359,7 +359,7 @@ def _read_instrument_limits(
     }
     if only_given:
         section.finish()
-    return InstrumentLimits(**values, given=frozenset(values))
+    return InstrumentLimits(**values, given=frozenset(values) if only_given else frozenset())
 
 
 def _read_trading_hours(section: _Section) -> HoursSettings:

@@ -671,7 +671,8 @@ class Engine:
     def _with_known_instrument(self, request: OrderRequest) -> OrderRequest:
         """Return the request with the instrument as the broker knows it, where the strategy names it by its symbol."""
         known = self.known.get(self._con_id(request.instrument))
-        return request if known is None else replace(request, instrument=known)
+        outside = self._config.trading_hours.session != "liquid"
+        return replace(request, instrument=known or request.instrument, outside_regular_hours=outside)
 
     def _order_succeeded(self, order_ref: str) -> None:
         if self.breaker.succeeded(order_ref):

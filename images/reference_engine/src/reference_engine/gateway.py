@@ -760,6 +760,8 @@ def _order(request: OrderRequest) -> Order:
     )
     if request.limit_price is not None:
         order.lmtPrice = request.limit_price
+        # IB ignores it, with a warning (2109), for orders without a limit.
+        order.outsideRth = request.outside_regular_hours
     if request.order_type == "TRAIL":
         if request.stop_price is not None:
             order.trailStopPrice = request.stop_price

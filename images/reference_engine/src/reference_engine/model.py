@@ -103,6 +103,7 @@ class OrderRequest:
 
     Each type has its prices: LMT ``limit_price``; STP ``stop_price``; STP LMT both; TRAIL one of ``trail_amount`` (in
     the instrument's currency) and ``trail_percent``, with ``stop_price`` as the first stop if wanted; MKT none.
+    ``outside_regular_hours`` is the engine's to set, by the session that is configured.
     With ``replaces``, the ``order_ref`` of a working order, that order gets these terms: no new one is sent.
     """
 
@@ -116,6 +117,7 @@ class OrderRequest:
     trail_amount: float | None = None
     trail_percent: float | None = None
     replaces: str = ""
+    outside_regular_hours: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.quantity < math.inf:

@@ -21,7 +21,7 @@ from .model import OrderRequest, Side
 
 @dataclass(frozen=True)
 class InstrumentLimits:
-    """Limits of one instrument; None: no limit. ``given`` names the ones that were written down, None included.
+    """Limits of one instrument; None: no limit. ``given`` names those that stand under ``instruments``, None included.
 
     Positions and sizes in units of the instrument, values in its currency (units x price x multiplier), the collar in
     percent of the market's price.
