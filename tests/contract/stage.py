@@ -298,15 +298,15 @@ class ProcessStage(Stage):
         self._command = list(command)
         self._started = 0
 
-    def _variables(self, slot: str, role: str, more: Mapping[str, str]) -> dict[str, str]:
+    def variables(self, slot: str, role: str = "", more: Mapping[str, str] | None = None) -> dict[str, str]:
         folders = {"ledger": str(self.ledger_dir), "lease": str(self.lease_dir), "run": str(self.socket_dir)}
         variables = self.environment(slot, role, folders, "127.0.0.1", self.venue.port)
         own = {"PATH": os.environ["PATH"], "PYTHONPATH": SOURCES, "BALLAST_CONFIG": f"{self.config_dir}/engine.yaml"}
-        return own | variables | dict(more)
+        return own | variables | dict(more or {})
 
     def start(self, slot: str = "blue", role: str = "", **environment: str) -> Engine:
         self._started += 1
-        variables = self._variables(slot, role, environment)
+        variables = self.variables(slot, role, environment)
         log = self.path / f"{self._started}-{slot}.log"
         self.engines.append(_Process(slot, Path(variables["BALLAST_SOCKET"]), self._command, variables, log))
         return self.engines[-1]
@@ -314,7 +314,7 @@ class ProcessStage(Stage):
     def run(self, *arguments: str, timeout: float = 60.0, **environment: str) -> Ended:
         done = subprocess.run(
             [*self._command, *arguments],
-            env=self._variables("blue", "", environment),
+            env=self.variables("blue", "", environment),
             capture_output=True,
             text=True,
             timeout=timeout,

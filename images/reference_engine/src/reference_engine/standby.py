@@ -24,7 +24,7 @@ from .metrics import Metrics
 from .model import AccountValues, Instrument, OpenOrder, Position, Tick, iso, utc_now
 
 # The positions are told as they change; the orders of other clients are not.
-_LOOK_EVERY_SECONDS: Final = 5.0
+_LOOK_EVERY_SECONDS: Final = 2.0
 _RETRY_SECONDS: Final = 1.0
 
 

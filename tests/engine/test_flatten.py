@@ -1,0 +1,312 @@
+# Copyright: (c) 2026, Ballast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The emergency stop makes the account flat, with a living engine, a dead one or no ledger, or says what is left."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.contract.stage import CLIENT_ID, FLATTEN_CLIENT_ID, Ended, Engine, ProcessStage, until
+from tests.engine.books import Record, differences
+
+COMMAND = [sys.executable, "-m", "reference_engine"]
+MIXED = """\
+from reference_engine.model import Instrument, OrderRequest
+from reference_engine.strategy import Strategy
+
+
+class Mixed(Strategy):
+    '''Is long of one, short of another, and has an order resting in each.'''
+
+    def instruments(self):
+        return [Instrument("AAPL"), Instrument("MSFT")]
+
+    def on_tick(self, tick, account):
+        held, orders = account.position(tick.instrument), account.orders(tick.instrument)
+        side = "BUY" if tick.instrument.symbol == "AAPL" else "SELL"
+        if not held and not orders:
+            yield OrderRequest(tick.instrument, side, 7)
+        elif held and not orders:
+            away = 0.98 if side == "BUY" else 1.02
+            yield OrderRequest(tick.instrument, side, 3, "LMT", round(tick.price * away, 2))
+"""
+
+
+@pytest.fixture
+def stage() -> Iterator[ProcessStage]:
+    with ProcessStage(COMMAND) as stage:
+        assert isinstance(stage, ProcessStage)
+        (stage.config_dir / "mixed.py").write_text(MIXED, encoding="utf-8")
+        (stage.config_dir / "engine.yaml").write_text("strategy: {name: 'mixed:Mixed'}\n", encoding="utf-8")
+        yield stage
+
+
+def mixed(stage: ProcessStage) -> Engine:
+    """Start an engine and wait until it has two positions and two orders that rest."""
+    engine = stage.start("blue")
+    engine.wait_for(200, "trading")
+    until(lambda: engine.health().document["orders"]["open"] == 2, "two orders to rest", seen=lambda: engine.health())
+    assert stage.positions() == {"AAPL": 7.0, "MSFT": -7.0}
+    return engine
+
+
+def flatten(stage: ProcessStage, *arguments: str, **environment: str) -> tuple[Ended, dict[str, Any]]:
+    ended = stage.run("flatten", "--reason", "drill", "--requested-by", "ops", "--json", *arguments, **environment)
+    return ended, json.loads(ended.output) if ended.output else {}
+
+
+def working(stage: ProcessStage) -> int:
+    """Return how many orders the venue says have not ended."""
+    entries = stage.venue.witness()
+    placed = {(e["client_id"], e["order_id"]) for e in entries if e["kind"] == "order"}
+    return len(placed - {(e["client_id"], e["order_id"]) for e in entries if e["kind"] == "order_end"})
+
+
+def assert_flat(stage: ProcessStage) -> None:
+    assert working(stage) == 0
+    assert stage.positions() == {}
+
+
+def assert_each_position_was_closed_by_one_order(stage: ProcessStage) -> None:
+    closing = [order for order in stage.orders() if order["client_id"] == FLATTEN_CLIENT_ID]
+    assert sorted((o["symbol"], o["action"], float(o["quantity"])) for o in closing) == [
+        ("AAPL", "SELL", 7.0),
+        ("MSFT", "BUY", 7.0),
+    ]
+    assert all(order["order_ref"].startswith("dev-main:flatten:") for order in closing)
+
+
+def test_account_of_a_dead_engine_is_flattened_and_the_ledger_knows_it(stage: ProcessStage) -> None:
+    engine = mixed(stage)
+    engine.signal(signal.SIGKILL)
+    engine.wait()
+    ended, report = flatten(stage)
+    assert (ended.code, report["flat"], report["halted"], report["problems"]) == (0, True, True, [])
+    assert (report["orders_cancelled"], report["positions_closed"]) == (2, 2)
+    assert (report["orders_left"], report["positions_left"]) == ([], {})
+    assert_flat(stage)
+    assert_each_position_was_closed_by_one_order(stage)
+    assert stage.query(
+        "SELECT requested_by, reason, status, orders_cancelled, positions_closed, orders_left, positions_left "
+        "FROM emergency_stops"
+    ) == [("ops", "drill", "completed", 2, 2, 0, 0)]
+    assert stage.query("SELECT state, changed_by, reason FROM trading_state") == [
+        ("halted", "ops", "emergency stop 1: drill")
+    ]
+    assert stage.query("SELECT strategy, status, count(*) FROM orders GROUP BY 1, 2 ORDER BY 1, 2")[0] == (
+        "flatten",
+        "filled",
+        2,
+    )
+    # The next engine learns what it has missed, finds the books in order, and sends nothing until the halt is lifted.
+    before = len(stage.orders())
+    engine = stage.start("blue")
+    document = engine.wait_for(200, "trading")
+    assert document["status"] == "warn"
+    assert "halt" in document["trading"]["blocked_by"]
+    assert stage.run("resume", "--reason", "over", "--requested-by", "ops").code == 0
+    until(lambda: len(stage.orders()) >= before + 2, "orders after the halt")
+    assert stage.query("SELECT message FROM events WHERE kind = 'trading_resumed'")[0][0].startswith(
+        "ops lifted the halt (over): emergency stop 1: drill (by ops, since "
+    )
+    assert engine.stop() == 0
+    assert differences(Record.of(stage.venue.witness()), stage.ledger, settled=True) == []
+
+
+def test_living_engine_stops_at_once_and_does_not_trade_against_it(stage: ProcessStage) -> None:
+    engine = mixed(stage)
+    _, report = flatten(stage)
+    assert (report["flat"], report["problems"]) == (True, [])
+    until(lambda: engine.health().document["positions"] == {}, "the engine to see it")
+    assert_flat(stage)
+    assert_each_position_was_closed_by_one_order(stage)
+    assert engine.health().document["status"] == "warn"
+    assert engine.stop() == 0
+    assert_flat(stage)
+    assert differences(Record.of(stage.venue.witness()), stage.ledger, settled=True) == []
+
+
+def test_engine_flattens_itself_when_its_socket_is_asked(stage: ProcessStage) -> None:
+    engine = mixed(stage)
+    answer = engine.ask("POST", "/flatten", {"reason": "drill", "requested_by": "ops"}, timeout=60)
+    assert (answer.status, answer.document["flat"], answer.document["problems"]) == (200, True, [])
+    assert_flat(stage)
+    assert_each_position_was_closed_by_one_order(stage)
+    assert engine.wait_for(200, "trading")["status"] == "warn"
+    assert engine.stop() == 0
+    assert_flat(stage)
+    assert differences(Record.of(stage.venue.witness()), stage.ledger, settled=True) == []
+
+
+def test_second_run_finds_nothing_to_do(stage: ProcessStage) -> None:
+    mixed(stage).signal(signal.SIGKILL)
+    assert flatten(stage)[0].code == 0
+    orders = len(stage.orders())
+    ended, report = flatten(stage)
+    assert (ended.code, report["flat"], report["orders_cancelled"], report["positions_closed"]) == (0, True, 0, 0)
+    assert len(stage.orders()) == orders
+
+
+@pytest.mark.parametrize("trouble", ["missing", "locked"])
+def test_without_the_ledger_the_engines_are_fenced_out_instead(stage: ProcessStage, trouble: str) -> None:
+    engine = mixed(stage)
+    other = sqlite3.connect(stage.ledger, isolation_level=None)
+    if trouble == "locked":
+        other.execute("BEGIN IMMEDIATE")
+    elsewhere = {"BALLAST_LEDGER": str(stage.path / "nowhere.db")} if trouble == "missing" else {}
+    ended, report = flatten(stage, **elsewhere)
+    other.close()
+    assert (ended.code, report["flat"], report["fenced"]) == (0, True, 2)
+    assert any(problem.startswith("the ledger is not written: ") for problem in report["problems"])
+    assert engine.wait() == 77
+    assert_flat(stage)
+    assert_each_position_was_closed_by_one_order(stage)
+    (client,) = {order["client_id"] for order in stage.orders()} - {CLIENT_ID}
+    assert client == FLATTEN_CLIENT_ID
+
+
+def test_gateway_that_comes_back_in_time_is_waited_for(stage: ProcessStage) -> None:
+    mixed(stage).signal(signal.SIGKILL)
+    stage.venue.kill()
+    ended: list[tuple[Ended, dict[str, Any]]] = []
+    thread = threading.Thread(target=lambda: ended.append(flatten(stage)))
+    thread.start()
+    until(lambda: stage.query("SELECT status FROM emergency_stops") == [("requested",)], "the halt")
+    stage.venue.start()
+    thread.join()
+    assert (ended[0][0].code, ended[0][1]["flat"]) == (0, True)
+    assert_flat(stage)
+
+
+def test_gateway_that_stays_away_is_reported_and_what_is_left_is_unknown(stage: ProcessStage) -> None:
+    stage.venue.kill()
+    ended, report = flatten(stage, "--timeout", "1")
+    assert (ended.code, report["flat"], report["orders_left"], report["positions_left"]) == (75, False, None, None)
+    assert report["halted"]
+    assert report["problems"][0] == "the time is over"
+    assert ": nothing accepts connections at 127.0.0.1:" in report["problems"][1]
+    assert stage.query("SELECT status, orders_left, positions_left FROM emergency_stops") == [("failed", None, None)]
+    text = stage.run("flatten", "--reason", "drill", "--timeout", "1").output
+    assert "NOT FLAT" in text
+    assert "orders left: unknown" in text
+
+
+def test_position_that_the_broker_will_not_close_is_reported_and_no_order_is_left(stage: ProcessStage) -> None:
+    mixed(stage).signal(signal.SIGKILL)
+    stage.venue.call("POST", "faults", {"fault": "reject", "clients": [FLATTEN_CLIENT_ID], "code": 201})
+    ended, report = flatten(stage, "--timeout", "4")
+    assert (ended.code, report["flat"], report["orders_left"]) == (75, False, [])
+    assert report["positions_left"] == {"AAPL": 7.0, "MSFT": -7.0}
+    assert any("201" in problem for problem in report["problems"])
+    assert working(stage) == 0
+    assert stage.query("SELECT status, orders_left, positions_left FROM emergency_stops") == [("failed", 0, 2)]
+
+
+def test_two_at_once_close_each_position_once(stage: ProcessStage) -> None:
+    mixed(stage).signal(signal.SIGKILL)
+    ended: list[tuple[Ended, dict[str, Any]]] = []
+    threads = [threading.Thread(target=lambda: ended.append(flatten(stage))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [(end.code, report["flat"]) for end, report in ended] == [(0, True)] * 2
+    assert_flat(stage)
+    assert_each_position_was_closed_by_one_order(stage)
+
+
+@pytest.mark.parametrize("signals", [1, 3])
+def test_killed_stop_can_be_run_again(stage: ProcessStage, signals: int) -> None:
+    """It is killed when the venue has seen so much of it: its cancel, or its orders."""
+    mixed(stage).signal(signal.SIGKILL)
+    process = subprocess.Popen(
+        [*COMMAND, "flatten", "--reason", "drill"],
+        env=stage.variables("blue"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+    def seen() -> int:
+        return sum(
+            e.get("client_id") == FLATTEN_CLIENT_ID and e["kind"] in ("cancel", "order", "fill")
+            for e in stage.venue.witness()
+        )
+
+    until(lambda: seen() >= signals or process.poll() is not None, "the first stop to come that far")
+    process.kill()
+    process.wait()
+    ended, report = flatten(stage)
+    assert (ended.code, report["flat"]) == (0, True)
+    assert_flat(stage)
+    engine = stage.start("blue")
+    engine.wait_for(200, "trading")
+    assert engine.stop() == 0
+    assert differences(Record.of(stage.venue.witness()), stage.ledger, settled=True) == []
+
+
+def test_wrong_use_is_told_and_does_nothing(stage: ProcessStage) -> None:
+    for arguments, text in (
+        (("flatten",), "the following arguments are required: --reason"),
+        (("flatten", "--reason", " "), "argument --reason: wanted a text"),
+        (("flatten", "--reason", "r", "--timeout", "soon"), "'soon': wanted seconds above 0, at most 3600"),
+        (("sell",), "invalid choice: 'sell'"),
+    ):
+        ended = stage.run(*arguments)
+        assert ended.code == 64
+        assert text in ended.errors
+    ended = stage.run("flatten", "--reason", "r", BALLAST_ACCOUNT="")
+    assert (ended.code, ended.errors.count("\n")) == (64, 1)
+    assert stage.sessions() == []
+    assert stage.query("SELECT count(*) FROM emergency_stops") == [(0,)]
+
+
+def test_live_account_in_a_paper_environment_is_not_touched(stage: ProcessStage) -> None:
+    ended, report = flatten(stage, BALLAST_ACCOUNT="U1234567")
+    assert (ended.code, report["flat"], report["halted"]) == (75, False, False)
+    assert report["problems"] == [
+        "account U1234567 in environment dev: wanted an account starting with D; correct the account or the environment"
+    ]
+    assert stage.sessions() == []
+
+
+def test_nothing_of_engine_yaml_or_of_a_folder_keeps_it_from_its_work(stage: ProcessStage) -> None:
+    (stage.config_dir / "engine.yaml").write_text("strategy: {name: broken")
+    ended, report = flatten(
+        stage, BALLAST_SOCKET="/nowhere/blue.sock", BALLAST_LEASE_DIR="/nowhere", BALLAST_LEDGER="/nowhere/trades.db"
+    )
+    assert (ended.code, report["flat"], report["halted"], report["fenced"]) == (0, True, False, None)
+    assert report["problems"][1].startswith("no engine could be fenced out: ")
+    assert (
+        "could NOT be halted"
+        in stage.run(
+            "flatten", "--reason", "r", BALLAST_LEASE_DIR="/nowhere", BALLAST_LEDGER="/nowhere/trades.db"
+        ).output
+    )
+
+
+def test_status_tells_lease_trading_state_and_engine(stage: ProcessStage) -> None:
+    assert stage.run("status").output.splitlines() == [
+        "lease     never taken",
+        "trading   not halted",
+        f"engine    no answer on {stage.socket_dir}/blue.sock",
+    ]
+    engine = stage.start("blue")
+    engine.wait_for(200, "trading")
+    document = json.loads(stage.run("status", "--json").output)
+    assert (document["lease"]["token"], document["lease"]["owner"], document["trading"]) == (1, "blue", "not halted")
+    assert document["engine"]["role"] == "trading"
+    assert stage.run("resume", "--reason", "r").output == "account DU1234567: it was not halted\n"
+    with socket.socket(socket.AF_UNIX) as other:  # the engine's is in use; the command does not take it
+        other.connect(str(engine.socket))
+    assert "engine    trading: " in stage.run("status").output
