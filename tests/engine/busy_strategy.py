@@ -9,15 +9,15 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from reference_engine.model import Instrument, OrderRequest, Side, Tick
-from reference_engine.strategy import AccountView, Strategy
+from reference_engine.model import Cancel, Instrument, OrderRequest, Side, Tick
+from reference_engine.strategy import AccountView, Strategy, Wish
 
 _MOST_OPEN = 60
 _MOST_HELD = 1000
 
 
 class Busy(Strategy):
-    """Market orders small and so large that they fill in parts, limits that fill soon, later or never.
+    """Market orders small and so large that they fill in parts; limits that fill soon or never, are changed, and end.
 
     With ``orders`` false it only watches. ``seed`` makes the choice of orders repeatable.
     """
@@ -30,16 +30,28 @@ class Busy(Strategy):
     def instruments(self) -> Sequence[Instrument]:
         return (self._instrument,)
 
-    def on_tick(self, tick: Tick, account: AccountView) -> Iterable[OrderRequest]:
-        if not self._orders or account.open_orders(tick.instrument) >= _MOST_OPEN:
-            return ()
+    def on_tick(self, tick: Tick, account: AccountView) -> Iterable[Wish]:
+        if not self._orders:
+            return
+        working = [order for order in account.orders(tick.instrument) if order.acknowledged and order.limit_price]
+        if working and self._rng.random() < 0.4:
+            order = self._rng.choice(working)
+            if self._rng.random() < 0.5:
+                yield Cancel(order.order_ref)
+            else:
+                yield self._limit(tick, order.side, order.quantity, replaces=order.order_ref)
+        if account.open_orders(tick.instrument) >= _MOST_OPEN:
+            return
         held = account.position(tick.instrument)
         side: Side = self._rng.choice(("BUY", "SELL")) if abs(held) < _MOST_HELD else "SELL" if held > 0 else "BUY"
         quantity = self._rng.choice((1, 5, 7, 100, 150))
-        kind = self._rng.random()
-        if kind < 0.5:
-            return (OrderRequest(tick.instrument, side, quantity),)
-        # Away from the market by less than it moves in a second, or by so much that only a drain ends the order.
-        away = self._rng.uniform(-0.0002, 0.0005) if kind < 0.9 else 0.05
+        if self._rng.random() < 0.5:
+            yield OrderRequest(tick.instrument, side, quantity)
+        else:
+            yield self._limit(tick, side, quantity)
+
+    def _limit(self, tick: Tick, side: Side, quantity: float, replaces: str = "") -> OrderRequest:
+        """A limit away from the market by less than it moves in a second, or by so much that it is never reached."""
+        away = self._rng.uniform(-0.0002, 0.0005) if self._rng.random() < 0.7 else 0.03
         price = round(tick.price * (1 - away if side == "BUY" else 1 + away), 2)
-        return (OrderRequest(tick.instrument, side, quantity, "LMT", price),)
+        return OrderRequest(tick.instrument, side, quantity, "LMT", price, replaces=replaces)

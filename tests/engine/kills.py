@@ -30,6 +30,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -39,11 +40,13 @@ from typing import Any, Literal, NoReturn
 from ib_async.connection import Connection
 
 from reference_engine import app
+from reference_engine.gateway import IbLink
 from tests.engine.books import Record, differences
 from tests.engine.support import ROOT, Place
 from tests.engine.venue import Venue
 
 Where = Literal["before", "inside", "after"]
+Cut = Literal["before", "half", "after"]
 
 _STRATEGY = "tests/engine/busy_strategy.py"
 # How long a run may need to come to its step on a loaded machine; then it is killed where it is.
@@ -82,11 +85,18 @@ class Step:
     install: Callable[[Passage], None]
     passages: int = 1
     drains: bool = False
+    target: str = ""
+
+    def check(self) -> None:
+        """Raise AttributeError when the engine has no such step any more."""
+        if self.target:
+            pkgutil.resolve_name(self.target)
 
 
 def _call(target: str, where: Where, passages: int = 1, *, drains: bool = False) -> Step:
     """Before, inside (all is written and not yet committed) or after the call of a function, ``module:Class.name``."""
-    return Step(f"{where} {target.split(':')[1]}", functools.partial(_wrap, target, where), passages, drains)
+    name = f"{where} {target.split(':')[1]}"
+    return Step(name, functools.partial(_wrap, target, where), passages, drains, target)
 
 
 def _put(owner: object, name: str, value: object) -> None:
@@ -135,17 +145,21 @@ class _Commits(sqlite3.Connection):
         return super().execute(sql, *arguments)
 
 
-def _frame(message: int, name: str, where: Literal["before", "half", "after"], passages: int = 1, **more: Any) -> Step:
-    """Before the bytes of a message leave, after half of them, or after all; they go to the kernel at once."""
-    return Step(f"{where} the bytes of {name}", functools.partial(_cut, message, where), passages, **more)
+def _frame(message: int, name: str, where: Cut, passages: int = 1, *, change: bool = False) -> Step:
+    """Before the bytes of a message leave, after half of them, or after all; they go to the kernel at once.
+
+    With ``change`` only what a change of a working order sends.
+    """
+    return Step(f"{where} the bytes of {name}", functools.partial(_cut, message, where, change), passages)
 
 
-def _cut(message: int, where: str, passage: Passage) -> None:
+def _cut(message: int, where: Cut, change: bool, passage: Passage) -> None:
     real: Callable[[Any, bytes], None] = Connection.sendMsg
     start = f"{message}\0".encode()
+    changing = 0
 
     def send(connection: Any, frame: bytes) -> None:
-        ours = frame[4:].startswith(start)
+        ours = frame[4:].startswith(start) and (bool(changing) or not change)
         if ours and where == "half" and passage.is_next:
             connection.transport.write(frame[: len(frame) // 2])
         if ours and where != "after":
@@ -154,6 +168,16 @@ def _cut(message: int, where: str, passage: Passage) -> None:
         if ours and where == "after":
             passage()
 
+    def note_change(*arguments: Any) -> Any:
+        nonlocal changing
+        changing += 1
+        try:
+            return really_change(*arguments)
+        finally:
+            changing -= 1
+
+    really_change = IbLink.change
+    _put(IbLink, "change", note_change)
     _put(Connection, "sendMsg", send)
 
 
@@ -164,43 +188,54 @@ def _steps() -> list[Step]:
         "reference_engine.gateway:IbLink",
         "reference_engine.ledger:Ledger",
     )
-    around: tuple[Where, Where] = ("before", "after")
+    around: tuple[Literal["before"], Literal["after"]] = ("before", "after")
     whole: tuple[Where, Where, Where] = ("before", "inside", "after")
-    cuts: tuple[Literal["before", "half", "after"], ...] = ("before", "half", "after")
+    cuts: tuple[Cut, ...] = ("before", "half", "after")
     return [
+        _call(f"{ledger}.take_over", "after"),
         *(_frame(71, "startApi", where) for where in cuts),
         *(_call(f"{link}._connect", where) for where in around),
         _call(f"{engine}.on_session", "after"),
         # reconciliation
         *(_call(f"{engine}._reconcile", where) for where in around),
-        *(_frame(5, "reqOpenOrders", where) for where in ("before", "after")),
-        *(_frame(7, "reqExecutions", where) for where in ("before", "after")),
-        *(_frame(61, "reqPositions", where) for where in ("before", "after")),
+        *(_frame(5, "reqOpenOrders", where) for where in around),
+        *(_frame(7, "reqExecutions", where) for where in around),
+        *(_frame(61, "reqPositions", where) for where in around),
         *(_call(f"{link}.snapshot", where) for where in around),
         *(_call(f"{ledger}.reconcile", where) for where in whole),
         _call(f"{ledger}._settle_forgotten_orders", "before"),
         _call(f"{ledger}._record_positions", "before"),
         *(_call(f"{link}.subscribe", where) for where in around),
         _call(f"{link}.forget_finished", "after"),
-        _call(f"{ledger}.set_trading_state", "inside"),
+        _call(f"{ledger}.set_trading_state", "after"),
         # an order's way out
-        *(_call(f"{engine}._submit", where, 6) for where in around),
+        *(_call(f"{engine}.submit", where, 6) for where in around),
+        *(_call(f"{engine}._refusal_of", where, 6) for where in around),
         _call(f"{link}.next_order_id", "after", 6),
         *(_call(f"{ledger}.record_intent", where, 6) for where in whole),
         *(_call(f"{link}.place", where, 6) for where in around),
         *(_frame(_MESSAGE_PLACE, "placeOrder", where, 6) for where in cuts),
-        *(_call(f"{ledger}.mark_sent", where, 6) for where in whole),
+        *(_call(f"{ledger}.mark_sent", where, 6) for where in around),
         # and what comes back
         *(_call(f"{engine}.on_order", where, 8) for where in around),
-        *(_call(f"{ledger}.record_order", where, 8) for where in whole),
+        *(_call(f"{ledger}.record_order", where, 8) for where in around),
         *(_call(f"{engine}.on_execution", where, 4) for where in around),
-        *(_call(f"{ledger}.record_execution", where, 4) for where in whole),
-        *(_call(f"{ledger}.record_commission", where, 4) for where in whole),
-        *(_call(f"{ledger}.record_position", where, 4) for where in whole),
+        *(_call(f"{ledger}.record_execution", where, 4) for where in around),
+        *(_call(f"{ledger}._add_fill_to_order", where, 4) for where in around),
+        *(_call(f"{ledger}.record_commission", where, 4) for where in around),
+        *(_call(f"{ledger}.record_position", where, 4) for where in around),
+        # what was written in one turn of the event loop
+        *(_call(f"{ledger}._commit_turn", where, 12) for where in whole),
+        # a change and a cancel of a working order
+        *(_call(f"{engine}._change", where, 2) for where in around),
+        *(_call(f"{ledger}.record_change", where, 2) for where in whole),
+        *(_call(f"{link}.change", where, 2) for where in around),
+        *(_frame(_MESSAGE_PLACE, "placeOrder for a change", where, 2, change=True) for where in cuts),
+        *(_call(f"{link}.cancel", where, 2) for where in around),
+        *(_frame(_MESSAGE_CANCEL, "cancelOrder", where, 2) for where in cuts),
         # the drain
         *(_call(f"{engine}._drain", where, drains=True) for where in around),
-        *(_call(f"{link}.cancel", where, drains=True) for where in around),
-        *(_frame(_MESSAGE_CANCEL, "cancelOrder", where, drains=True) for where in cuts),
+        *(_call(f"{engine}._cancel_working", where, drains=True) for where in around),
         *(_call(f"{ledger}.close", where, drains=True) for where in around),
     ]
 
@@ -213,7 +248,6 @@ STEPS = _steps()
 
 def _send_before_recording() -> None:
     """The bytes leave before the intent is written."""
-    from reference_engine.gateway import IbLink
     from reference_engine.ledger import Ledger
 
     record, place = Ledger.record_intent, IbLink.place
@@ -251,8 +285,6 @@ def _forget_fills() -> None:
     """A reconciliation does not ask which fills were made while the engine was away."""
     import dataclasses
 
-    from reference_engine.gateway import IbLink
-
     snapshot = IbLink.snapshot
 
     async def without_fills(*arguments: Any) -> Any:
@@ -267,10 +299,10 @@ def _commit_halves() -> None:
 
     add = Ledger._add_fill_to_order
 
-    def commit_first(self: Any, connection: sqlite3.Connection, *arguments: Any) -> None:
-        connection.execute("COMMIT")
-        connection.execute("BEGIN IMMEDIATE")
-        add(self, connection, *arguments)
+    def commit_first(ledger: Any, *arguments: Any) -> None:
+        ledger.commit()
+        ledger._begin()
+        add(ledger, *arguments)
 
     _put(Ledger, "_add_fill_to_order", commit_first)
 
@@ -287,7 +319,7 @@ MUTATIONS = {
     "send_before_recording": Mutation(_send_before_recording, ("after the bytes of placeOrder",)),
     "send_again": Mutation(_send_again, ("before Ledger.record_order",)),
     "forget_fills": Mutation(_forget_fills, ("before Ledger.record_execution",)),
-    "commit_halves": Mutation(_commit_halves, ("inside Ledger.record_execution",)),
+    "commit_halves": Mutation(_commit_halves, ("before Ledger._add_fill_to_order",)),
 }
 
 
@@ -366,6 +398,8 @@ class Lane:
     def run(self, kills: int, steps: Sequence[Step] = STEPS) -> Report:
         """Do the runs and settle; the first run after which something is wrong is the last."""
         started = time.monotonic()
+        for step in steps:
+            step.check()
         try:
             self._venue.start()
             since_settlement = 0
@@ -471,6 +505,8 @@ class Lane:
                 if run.step.drains:
                     _wrap("reference_engine.ledger:Ledger.record_order", "after", Passage(8, signal.SIGTERM))
             code = app.main(self._place.environment)
+        except BaseException:  # noqa: BLE001 nothing may return to the lane's own code
+            traceback.print_exc()
         finally:
             sys.stdout.flush()
             os._exit(code)
