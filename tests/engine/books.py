@@ -55,6 +55,8 @@ class Record:
     """What the venue saw."""
 
     placed: list[Placed] = field(default_factory=list)
+    changes: Counter[str] = field(default_factory=Counter)
+    """How often each order was sent again under its own id: to change it, whether or not it still worked then."""
     fills: list[Fill] = field(default_factory=list)
 
     @classmethod
@@ -62,6 +64,7 @@ class Record:
         """Read the simulator's witness."""
         taken = {(e["client_id"], e["order_id"]) for e in witness if e["kind"] in ("fill", "order_end")}
         started = max((e["sequence"] for e in witness if e["kind"] == "simulator"), default=0)
+        orders = [e for e in witness if e["kind"] == "order" and not e["what_if"]]
         return cls(
             placed=[
                 Placed(
@@ -69,9 +72,10 @@ class Record:
                     datetime.fromisoformat(e["time"]),
                     e["sequence"] < started and (e["client_id"], e["order_id"]) not in taken,
                 )
-                for e in witness
-                if e["kind"] == "order" and e["as"] != "modification" and not e["what_if"]
+                for e in orders
+                if e["as"] == "new"
             ],
+            changes=Counter(e["order_ref"] for e in orders if e["as"] != "new"),
             fills=[
                 Fill(
                     exec_id=e["execution_id"],
@@ -121,6 +125,15 @@ def _orders(record: Record, connection: sqlite3.Connection, *, settled: bool) ->
             yield f"order {order.order_ref} is at the venue and has no intent in the ledger"
         elif datetime.fromisoformat(created := intents[order.order_ref]["created_at"]) > order.at:
             yield f"order {order.order_ref} was at the venue at {order.at}, its intent is of {created}"
+    wanted = Counter(
+        order_ref
+        for (order_ref,) in connection.execute(
+            "SELECT json_extract(data, '$.order_ref') FROM events WHERE kind = 'order_change_intent'"
+        )
+    )
+    for order_ref, times in record.changes.items():
+        if times > wanted[order_ref]:
+            yield f"order {order_ref} was changed {times} times at the venue, with {wanted[order_ref]} intents"
     placed = {order.order_ref for order in record.placed}
     known = {order.order_ref for order in record.placed if not order.forgotten}
     for order_ref, row in intents.items():

@@ -326,6 +326,24 @@ MUTATIONS = {
 # --- runs
 
 
+def _weather(rng: random.Random) -> list[dict[str, Any]]:
+    """What the venue and the network do meanwhile, in part of the runs: news late, lost, twice; connections cut."""
+    if rng.random() < 0.5:
+        return []
+    few = {"share": round(rng.uniform(0.1, 0.6), 2), "for": 2.0}
+    faults: list[dict[str, Any]] = [
+        {"fault": "latency", "seconds": rng.choice((0.005, 0.02, 0.05)), "jitter": 0.02, "for": 2.0},
+        {"fault": "delay_acknowledgements", "seconds": rng.choice((0.02, 0.1, 0.3)), **few},
+        {"fault": "lose_acknowledgement", "what": rng.choice(("acknowledgement", "everything")), **few},
+        {"fault": "repeat_status", **few},
+        {"fault": "duplicate_execution", "seconds": rng.choice((0.0, 0.05)), **few},
+        {"fault": "late_commission", **few, **rng.choice(({}, {"seconds": 0.05}))},
+        {"fault": "close", "how": rng.choice(("clean", "mid-frame", "reset")), "after": rng.uniform(0.1, 0.5)},
+        {"fault": "link", "data": rng.choice(("maintained", "lost")), "after": rng.uniform(0.0, 0.4), "for": 0.1},
+    ]
+    return rng.sample(faults, rng.choice((1, 1, 2)))
+
+
 @dataclass(frozen=True)
 class Run:
     """What is done to one engine. ``outside`` kills after that many seconds; ``venue`` is killed after as many."""
@@ -344,10 +362,11 @@ class Run:
 
 @dataclass
 class Report:
-    """What a lane did: kills per step, runs whose step was not come to in time, and everything found wrong."""
+    """What a lane did: kills per step, runs whose step was not come to in time, faults played, all found wrong."""
 
     kills: Counter[str] = field(default_factory=Counter)
     missed: Counter[str] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
     venue_kills: int = 0
     orders: int = 0
     fills: int = 0
@@ -359,6 +378,7 @@ class Report:
         """Take up what another lane did."""
         self.kills += other.kills
         self.missed += other.missed
+        self.faults += other.faults
         self.problems += other.problems
         self.venue_kills += other.venue_kills
         self.orders += other.orders
@@ -427,6 +447,10 @@ class Lane:
         return self.report
 
     def _kill(self, run: Run) -> None:
+        self._venue.call("DELETE", "faults")
+        for fault in _weather(self._rng):
+            self._venue.call("POST", "faults", fault)
+            self.report.faults[fault["fault"]] += 1
         child = self._fork(run, orders=True)
         venue_at = None if run.venue is None else time.monotonic() + run.venue
         deadline = time.monotonic() + (_REACH_SECONDS if run.outside is None else run.outside)
@@ -444,6 +468,7 @@ class Lane:
 
     def _settle(self) -> None:
         """Let an engine that wants no orders find out everything, drain, and end."""
+        self._venue.call("DELETE", "faults")
         child = self._fork(None, orders=False)
         deadline = time.monotonic() + _SETTLE_SECONDS
         while not child.wait(time.monotonic() + 0.05) and time.monotonic() < deadline:
@@ -563,7 +588,7 @@ def run_lanes(kills: int, lanes: int, seed: int, mutation: str = "") -> Report:
             report.problems.append(f"a lane ended with {process.returncode}")
         else:
             told = json.loads(output)
-            report.add(Report(**told | {name: Counter(told[name]) for name in ("kills", "missed")}))
+            report.add(Report(**told | {name: Counter(told[name]) for name in ("kills", "missed", "faults")}))
     return report
 
 
@@ -590,6 +615,7 @@ def main(arguments: list[str] | None = None) -> int:
         f"{report.fills} fills, {report.settlements} settlements in {report.seconds:.0f} s; "
         f"{len(report.problems)} problems"
     )
+    print("faults played: " + ", ".join(f"{name} {count}" for name, count in sorted(report.faults.items())))
     for problem in report.problems:
         print(problem)
     return bool(report.problems)
