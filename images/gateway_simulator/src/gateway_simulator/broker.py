@@ -187,7 +187,7 @@ class Broker:
         events: list[Event] = []
         for order in list(self.working_orders()):
             if not order.bound:
-                bound = replace(order, bound=True)
+                bound = order.changed(bound=True)
                 events += [OrderBound(bound), self._put(bound)]
         return events
 
@@ -216,7 +216,7 @@ class Broker:
             )
             return [OrderFailed(client_id, order_id, 161, text)]
         if not self.linked:
-            return [self._put(replace(order, status="PendingCancel"))]
+            return [self._put(order.changed(status="PendingCancel"))]
         return self._cancel(order, "Cancelled by Trader")
 
     def cancel_all(self) -> list[Event]:
@@ -292,7 +292,7 @@ class Broker:
         order = next((order for order in self.orders.values() if order.perm_id == old.perm_id), None)
         events: list[Event] = [Executed(new)]
         if order is not None:
-            changed = replace(order, filled_value=order.filled_value + old.quantity * (price - old.price))
+            changed = order.changed(filled_value=order.filled_value + old.quantity * (price - old.price))
             new = replace(new, average_price=changed.average_fill_price)
             events = [Executed(new), self._put(changed)]
         self._executions = {
@@ -382,13 +382,13 @@ class Broker:
                 return self.reject(request, *problem)
         if problem is not None:
             return [_failed(request, *problem)]
-        order = replace(self._order(request, request.instrument), bound=bound)
+        order = self._order(request, request.instrument).changed(bound=bound)
         if request.parent_id:
             parent = self.orders[request.client_id, request.parent_id]
             self._children.setdefault(parent.key, []).append(order.key)
             if not order.oca_group:
                 # The children of one order are a group of their own, as if the client had said so.
-                order = replace(order, oca_group=str(parent.perm_id), oca_type=3)
+                order = order.changed(oca_group=str(parent.perm_id), oca_type=3)
         if not order.transmit:
             return [self._put(order)]
         self._put(order)
@@ -409,6 +409,7 @@ class Broker:
         )
         self._next_perm_id += 1
         self._changed.add(("next", ""))
+        self._note_derivative(instrument)
         return order
 
     def _transmit(self, order: Order) -> list[Event]:
@@ -418,7 +419,7 @@ class Broker:
             member = self.orders[key]
             # One may be cancelled by now, by the fill of another.
             if member.is_working and (key == order.key or not member.transmit):
-                sent = replace(member, transmit=True)
+                sent = member.changed(transmit=True)
                 events += self._accept(sent) if self.linked else [self._put(sent)]
         return events
 
@@ -442,9 +443,9 @@ class Broker:
             return self._cancel(order, "Cancelled by System")
         stops = order.order_type in STOPS | TRAILING
         if parent is not None and parent.status != "Filled":
-            held = replace(order, status="PreSubmitted", why_held="child,trigger" if stops else "child")
+            held = order.changed(status="PreSubmitted", why_held="child,trigger" if stops else "child")
             return [self._put(self._with_expiry(held))]
-        pre_submitted = replace(order, status="PreSubmitted", why_held="trigger" if stops else "")
+        pre_submitted = order.changed(status="PreSubmitted", why_held="trigger" if stops else "")
         return [self._put(self._with_expiry(pre_submitted)), *self._release(pre_submitted.key)]
 
     def _release(self, key: tuple[int, int]) -> list[Event]:
@@ -479,10 +480,10 @@ class Broker:
                 if order is not self.orders[order.key]:
                     self._put(order)
                 return events
-            order = replace(order, triggered=True, status="Submitted", why_held="")
+            order = order.changed(triggered=True, status="Submitted", why_held="")
             events.append(self._put(order))
         elif order.status == "PreSubmitted":
-            order = replace(order, status="Submitted", why_held="")
+            order = order.changed(status="Submitted", why_held="")
             events.append(self._put(order))
         if order.order_type in AT_CLOSE:
             return events
@@ -513,8 +514,7 @@ class Broker:
         commission = commission_of(
             instrument, filled, filled_value * instrument.multiplier, self._books.rate(instrument.currency)
         )
-        changed = replace(
-            order,
+        changed = order.changed(
             filled=filled,
             filled_value=filled_value,
             last_fill_price=price,
@@ -543,7 +543,7 @@ class Broker:
             for key in self._children.get(order.key, ()):
                 child = self.orders.get(key)
                 if child is not None and child.status == "PreSubmitted" and child.why_held.startswith("child"):
-                    released = replace(child, why_held=child.why_held.removeprefix("child").lstrip(","))
+                    released = child.changed(why_held=child.why_held.removeprefix("child").lstrip(","))
                     self._put(released)
                     events += self._release(key) if self.linked else []
         return events
@@ -585,7 +585,7 @@ class Broker:
                 continue
             reduced = other.remaining - math.ceil(other.remaining * units / of_units)
             if reduced > 0:
-                events.append(self._put(replace(other, quantity=other.filled + reduced)))
+                events.append(self._put(other.changed(quantity=other.filled + reduced)))
             else:
                 events += self._cancel(other, "Cancelled by OCA group")
         return events
@@ -632,9 +632,9 @@ class Broker:
         terms = _terms(request) | {"parent_id": order.parent_id, "transmit": order.transmit}
         if order.parent_id and not request.oca_group:
             terms |= {"oca_group": order.oca_group, "oca_type": order.oca_type}
-        changed = replace(order, **terms, quantity=int(request.quantity))
+        changed = order.changed(**terms, quantity=int(request.quantity))
         if changed.order_type != order.order_type or not order.triggered:
-            changed = replace(changed, triggered=False, stop_price=None)
+            changed = changed.changed(triggered=False, stop_price=None)
         self._ungroup(order)
         if not order.transmit:
             self._put(changed)
@@ -643,10 +643,10 @@ class Broker:
             return [self._put(changed)]
         stops = changed.order_type in STOPS | TRAILING and not changed.triggered
         held = ["child"] if order.why_held.startswith("child") else []
-        changed = self._with_expiry(replace(changed, why_held=",".join([*held, *(["trigger"] if stops else [])])))
+        changed = self._with_expiry(changed.changed(why_held=",".join([*held, *(["trigger"] if stops else [])])))
         now = self._clock().timestamp()
         if held or stops or not self._is_open(instrument, changed, now):
-            changed = replace(changed, status="PreSubmitted")
+            changed = changed.changed(status="PreSubmitted")
         events: list[Event] = [self._put(changed)]
         if not held and self.linked:
             events += self._advance(changed, instrument, self._quote(instrument), now)
@@ -802,7 +802,7 @@ class Broker:
                 self._clock().timestamp(), self._is_liquid_only(instrument, order)
             )
             expires_at = None if end == NEVER else int(end)
-        return order if order.expires_at == expires_at else replace(order, expires_at=expires_at)
+        return order if order.expires_at == expires_at else order.changed(expires_at=expires_at)
 
     def _local(self, instrument: Instrument, moment: float) -> datetime:
         return datetime.fromtimestamp(moment, ZoneInfo(instrument.time_zone))
@@ -815,8 +815,6 @@ class Broker:
         old = self.orders.get(key)
         self.orders[key] = order
         self._changed.add(("order", key))
-        if old is None or order.oca_group != old.oca_group:
-            self._changed.add(("instrument", order.con_id))
         self._index(order, None if old is None else old.expires_at)
         return OrderChanged(order)
 
@@ -848,8 +846,8 @@ class Broker:
         """Keep an order in its final state."""
         self._ungroup(order)
         self._finished.append(order.key)
-        done = replace(
-            order, status=status, why_held="", completed_at=_timestamp(self._clock()), completed_status=reason
+        done = order.changed(
+            status=status, why_held="", completed_at=_timestamp(self._clock()), completed_status=reason
         )
         return self._put(done)
 
@@ -931,11 +929,13 @@ class Broker:
         return events
 
     def _note_books(self, instrument: Instrument) -> None:
-        self._changed |= {
-            ("cash", instrument.currency),
-            ("position", instrument.con_id),
-            ("instrument", instrument.con_id),
-        }
+        self._changed |= {("cash", instrument.currency), ("position", instrument.con_id)}
+        self._note_derivative(instrument)
+
+    def _note_derivative(self, instrument: Instrument) -> None:
+        # What expires may be listed no more when its orders and positions are restored.
+        if instrument.expiry:
+            self._changed.add(("instrument", instrument.con_id))
 
     def _derivatives(self) -> set[int]:
         used = set(self._books.positions)
@@ -959,8 +959,7 @@ class Broker:
             case "last_order_id":
                 return self._last_order_id.get(key, 0)
             case "instrument":
-                instrument = self.catalogue[key]
-                return instrument.to_json() if instrument.expiry else None
+                return self.catalogue[key].to_json()
             case "day":
                 return self._day
         return {"perm_id": self._next_perm_id, "execution": self._next_execution, "by_hand": self._last_by_hand}
@@ -1006,7 +1005,7 @@ def _watched(order: Order, instrument: Instrument, quote: Quote) -> tuple[Order,
             offset = order.limit_price_offset or NO_CENTS
             limit = stop + offset if buying else stop - offset
     if stop != order.stop_price or limit != order.limit_price:
-        order = replace(order, stop_price=stop, limit_price=limit)
+        order = order.changed(stop_price=stop, limit_price=limit)
     return order, stop is not None and (price >= stop if buying else price <= stop)
 
 
@@ -1023,7 +1022,7 @@ def _is_percent(percent: Decimal | None) -> bool:
 
 
 def _timestamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{moment.astimezone(UTC).isoformat()[:19]}Z"
 
 
 def _text(key: object) -> str:

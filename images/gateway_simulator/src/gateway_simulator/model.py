@@ -230,7 +230,7 @@ ORDER_TYPES = frozenset({"MKT"}) | LIMITED | STOPS | TRAILING | AT_CLOSE
 TIMES_IN_FORCE = frozenset({"DAY", "GTC", "IOC", "FOK", "GTD", "OPG"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class OrderTerms:
     """What a client decides about an order beside its contract, side and quantity. None is a price that is not given.
 
@@ -284,7 +284,7 @@ class OrderRequest(OrderTerms):
     unsupported: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Order(OrderTerms, Record):
     """An order as the broker knows it; a change makes a new one. ``filled_value`` is the sum of price x units.
 
@@ -315,6 +315,12 @@ class Order(OrderTerms, Record):
     expires_at: int | None = None
     completed_at: str = ""
     completed_status: str = ""
+
+    def changed(self, **values: Any) -> Self:
+        """Return the order with other values: ``dataclasses.replace``, which orders are too large for."""
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__, **values)
+        return copy
 
     @property
     def key(self) -> tuple[int, int]:

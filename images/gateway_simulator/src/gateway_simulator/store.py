@@ -10,6 +10,7 @@ written anew. A last line that a killed process left half-written was told to no
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -91,7 +92,7 @@ class Store:
         if self._journal is None or self._written > max(COMPACT_FROM, COMPACT_AT * len(self._records)):
             self._rewrite(self._path)
             return
-        self._journal.write(_line(texts))
+        self._append(self._journal, _line(texts))
 
     def close(self) -> None:
         """Close the file."""
@@ -111,6 +112,17 @@ class Store:
         assert isinstance(document, dict)  # noqa: S101 - it has a schema
         if document.get("account") != self._account:
             raise self._error(f"it belongs to account {document.get('account')}, wanted {self._account}")
+
+    def _append(self, journal: BinaryIO, line: bytes) -> None:
+        """Add a line, or leave the file as it was. Raises StateError when the line does not fit."""
+        size = journal.seek(0, os.SEEK_END)
+        try:
+            written = journal.write(line)
+            if written != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            journal.truncate(size)
+            raise StateError(f"{self._path}: cannot be written ({error})") from error
 
     def _rewrite(self, path: Path) -> None:
         """Write the file anew; a reader, or a process killed half-way, finds the old file or the new one."""
