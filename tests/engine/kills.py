@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import functools
 import inspect
 import json
@@ -283,8 +284,6 @@ def _send_again() -> None:
 
 def _forget_fills() -> None:
     """A reconciliation does not ask which fills were made while the engine was away."""
-    import dataclasses
-
     snapshot = IbLink.snapshot
 
     async def without_fills(*arguments: Any) -> Any:
@@ -293,18 +292,16 @@ def _forget_fills() -> None:
     _put(IbLink, "snapshot", without_fills)
 
 
-def _commit_halves() -> None:
-    """A fill is committed before what follows from it."""
+def _count_twice() -> None:
+    """A fill that is told again, after a restart, counts again."""
     from reference_engine.ledger import Ledger
 
-    add = Ledger._add_fill_to_order
+    record = Ledger._record_execution
 
-    def commit_first(ledger: Any, *arguments: Any) -> None:
-        ledger.commit()
-        ledger._begin()
-        add(ledger, *arguments)
+    def record_as_new(ledger: Any, connection: sqlite3.Connection, execution: Any) -> Any:
+        return record(ledger, connection, dataclasses.replace(execution, exec_id=f"{os.getpid()}-{execution.exec_id}"))
 
-    _put(Ledger, "_add_fill_to_order", commit_first)
+    _put(Ledger, "_record_execution", record_as_new)
 
 
 @dataclass(frozen=True)
@@ -319,7 +316,7 @@ MUTATIONS = {
     "send_before_recording": Mutation(_send_before_recording, ("after the bytes of placeOrder",)),
     "send_again": Mutation(_send_again, ("before Ledger.record_order",)),
     "forget_fills": Mutation(_forget_fills, ("before Ledger.record_execution",)),
-    "commit_halves": Mutation(_commit_halves, ("before Ledger._add_fill_to_order",)),
+    "count_twice": Mutation(_count_twice, ("after Ledger.record_execution",)),
 }
 
 

@@ -32,7 +32,7 @@ def test_engine_killed_at_every_step_loses_no_order_and_sends_none_twice() -> No
         ("send_before_recording", "order .* is at the venue and has no intent in the ledger"),
         ("send_again", "order .* was sent 2 times"),
         ("forget_fills", "fill .* is lost|risk event position_mismatch"),
-        ("commit_halves", "order .* is .* with .* filled"),
+        ("count_twice", "fill .* is in the ledger and never was at the venue"),
     ],
 )
 def test_harness_finds_what_is_wrong_with_an_engine_that(mutation: str, found: str) -> None:
