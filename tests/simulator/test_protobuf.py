@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import re
 import struct
 import subprocess
 import sys
@@ -35,9 +37,9 @@ def body_of(text_id: int, message: Message | bytes) -> bytes:
     return struct.pack(">i", 200 + text_id) + content
 
 
-def order(**terms: object) -> ib.PlaceOrderRequest:
+def order(order_id: int = 1, **terms: object) -> ib.PlaceOrderRequest:
     """A request to buy ten AAPL at the market, with further terms."""
-    request = ib.PlaceOrderRequest(orderId=1)
+    request = ib.PlaceOrderRequest(orderId=order_id)
     request.contract.CopyFrom(ib.Contract(symbol="AAPL", secType="STK", exchange="SMART", currency="USD"))
     request.order.CopyFrom(
         ib.Order(action="BUY", totalQuantity="10", orderType="MKT", tif="DAY", transmit=True, exemptCode=-1)
@@ -172,10 +174,19 @@ class ProtobufClient:
     """A client that knows protobuf alone: any other body is an error."""
 
     REPLIES: ClassVar[dict[int, type[Message]]] = {
-        3: ib.OrderStatus, 4: ib.ErrorMessage, 5: ib.OpenOrder, 6: ib.AccountValue, 7: ib.PortfolioValue,
-        8: ib.AccountUpdateTime, 9: ib.NextValidId, 10: ib.ContractData, 11: ib.ExecutionDetails,
-        15: ib.ManagedAccounts, 49: ib.CurrentTime, 52: ib.ContractDataEnd, 53: ib.OpenOrdersEnd, 54: ib.AccountDataEnd,
-        55: ib.ExecutionDetailsEnd, 59: ib.CommissionAndFeesReport, 61: ib.Position, 62: ib.PositionEnd,
+        1: ib.TickPrice, 2: ib.TickSize, 3: ib.OrderStatus, 4: ib.ErrorMessage, 5: ib.OpenOrder, 6: ib.AccountValue,
+        7: ib.PortfolioValue, 8: ib.AccountUpdateTime, 9: ib.NextValidId, 10: ib.ContractData, 11: ib.ExecutionDetails,
+        15: ib.ManagedAccounts, 17: ib.HistoricalData, 45: ib.TickGeneric, 46: ib.TickString, 49: ib.CurrentTime,
+        50: ib.RealTimeBarTick, 52: ib.ContractDataEnd, 53: ib.OpenOrdersEnd, 54: ib.AccountDataEnd,
+        55: ib.ExecutionDetailsEnd, 57: ib.TickSnapshotEnd, 58: ib.MarketDataType, 59: ib.CommissionAndFeesReport,
+        61: ib.Position, 62: ib.PositionEnd, 63: ib.AccountSummary, 64: ib.AccountSummaryEnd, 67: ib.DisplayGroupList,
+        71: ib.PositionMulti, 72: ib.PositionMultiEnd, 73: ib.AccountUpdateMulti, 74: ib.AccountUpdateMultiEnd,
+        75: ib.SecDefOptParameter, 76: ib.SecDefOptParameterEnd, 77: ib.SoftDollarTiers, 78: ib.FamilyCodes,
+        79: ib.SymbolSamples, 80: ib.MarketDepthExchanges, 81: ib.TickReqParams, 82: ib.SmartComponents,
+        85: ib.NewsProviders, 88: ib.HeadTimestamp, 90: ib.HistoricalDataUpdate, 93: ib.MarketRule, 94: ib.PnL,
+        95: ib.PnLSingle, 96: ib.HistoricalTicks, 97: ib.HistoricalTicksBidAsk, 98: ib.HistoricalTicksLast,
+        99: ib.TickByTickData, 100: ib.OrderBound, 101: ib.CompletedOrder, 102: ib.CompletedOrdersEnd,
+        107: ib.UserInfo, 108: ib.HistoricalDataEnd, 109: ib.CurrentTimeInMillis,
     }  # fmt: skip
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -188,47 +199,122 @@ class ProtobufClient:
         body = body_of(text_id, message)
         self.writer.write(struct.pack(">I", len(body)) + body)
 
-    async def wait_for(self, kind: type[_Reply]) -> _Reply:
-        """Read until a message of a kind arrives, and return it."""
+    async def wait_for(self, kind: type[_Reply], **wanted: object) -> _Reply:
+        """Read until a message of a kind with the ``wanted`` fields has arrived, and return it."""
+        seen = 0
         while True:
-            body = await asyncio.wait_for(read_frame(self.reader), PATIENCE_SECONDS)
+            for message in self.received[seen:]:
+                if isinstance(message, kind) and all(getattr(message, name) == wanted[name] for name in wanted):
+                    return message
+            seen = len(self.received)
+            body = await asyncio.wait_for(read_frame(self.reader), 2 * PATIENCE_SECONDS)
             assert body is not None, "the connection was closed"
             number = int.from_bytes(body[:4], "big")
             assert number > 200, f"message {number} came as text"
-            message = self.REPLIES[number - 200].FromString(body[4:])
-            assert message.SerializeToString() == body[4:]
-            self.received.append(message)
-            if isinstance(message, kind):
-                return message
+            received = self.REPLIES[number - 200].FromString(body[4:])
+            assert received.SerializeToString() == body[4:]
+            self.received.append(received)
 
 
 @asynccontextmanager
-async def protobuf_client(port: int, version: int = HIGHEST_VERSION) -> AsyncIterator[ProtobufClient]:
-    """Connect a client that knows protobuf alone, as client 7."""
+async def protobuf_client(port: int, client_id: int = 7) -> AsyncIterator[ProtobufClient]:
+    """Connect a client that knows protobuf alone."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    versions = f"v213..{version}".encode()
+    versions = f"v213..{HIGHEST_VERSION}".encode()
     writer.write(b"API\0" + struct.pack(">I", len(versions)) + versions)
     handshake = await read_frame(reader)
     assert handshake is not None
-    assert handshake.startswith(b"%d\0" % version)
+    assert handshake.startswith(b"%d\0" % HIGHEST_VERSION)
     client = ProtobufClient(reader, writer)
-    client.send(71, ib.StartApiRequest(clientId=7))
-    await client.wait_for(ib.NextValidId)
+    client.send(71, ib.StartApiRequest(clientId=client_id))
     try:
         yield client
     finally:
         writer.close()
 
 
-async def test_a_client_that_knows_protobuf_alone_trades() -> None:
+def test_the_client_knows_every_reply() -> None:
+    written = set(re.findall(r"_frame\(\s*(\d+),", inspect.getsource(protobuf)))
+    assert set(map(int, written)) == ProtobufClient.REPLIES.keys()
+
+
+async def test_a_client_that_knows_protobuf_alone_learns_of_account_and_instruments() -> None:
     async with running(SIMULATOR_SERVER_VERSION="225") as simulator, protobuf_client(simulator.port) as client:
+        assert (await client.wait_for(ib.ManagedAccounts)).accountsList == ACCOUNT
+        await client.wait_for(ib.NextValidId)
+        client.send(49, ib.CurrentTimeRequest())
+        client.send(105, ib.CurrentTimeInMillisRequest())
+        seconds = (await client.wait_for(ib.CurrentTime)).currentTime
+        assert 0 <= (await client.wait_for(ib.CurrentTimeInMillis)).currentTimeInMillis - 1000 * seconds < 60_000
+        client.send(6, ib.AccountDataRequest(subscribe=True, acctCode=ACCOUNT))
+        await client.wait_for(ib.AccountDataEnd)
+        await client.wait_for(ib.AccountValue, key="NetLiquidation", value="1000000.00", currency="USD")
+        client.send(62, ib.AccountSummaryRequest(reqId=1, group="All", tags="NetLiquidation"))
+        await client.wait_for(ib.AccountSummaryEnd, reqId=1)
+        client.send(76, ib.AccountUpdatesMultiRequest(reqId=2, account=ACCOUNT))
+        await client.wait_for(ib.AccountUpdateMultiEnd, reqId=2)
+        client.send(74, ib.PositionsMultiRequest(reqId=3, account=ACCOUNT))
+        await client.wait_for(ib.PositionMultiEnd, reqId=3)
+        client.send(92, ib.PnLRequest(reqId=4, account=ACCOUNT))
+        await client.wait_for(ib.PnL, reqId=4, dailyPnL=0)
+        client.send(9, ib.ContractDataRequest(reqId=5, contract=ib.Contract(symbol="ES", secType="FUT")))
+        await client.wait_for(ib.ContractDataEnd, reqId=5)
+        future = await client.wait_for(ib.ContractData, reqId=5)
+        assert (future.contract.multiplier, future.contractDetails.underSymbol) == (50, "SPX")
+        client.send(9, ib.ContractDataRequest(reqId=6, contract=ib.Contract(symbol="ZZZZ", secType="STK")))
+        await client.wait_for(ib.ErrorMessage, id=6, errorCode=200)
+        client.send(81, ib.MatchingSymbolsRequest(reqId=7, pattern="AAP"))
+        assert (await client.wait_for(ib.SymbolSamples, reqId=7)).contractDescriptions[0].contract.symbol == "AAPL"
+        client.send(78, ib.SecDefOptParamsRequest(reqId=8, underlyingSymbol="AAPL", underlyingConId=265598))
+        await client.wait_for(ib.SecDefOptParameterEnd, reqId=8)
+        assert (await client.wait_for(ib.SecDefOptParameter, reqId=8)).strikes
+
+
+async def test_a_client_that_knows_protobuf_alone_sees_prices() -> None:
+    async with running(SIMULATOR_SERVER_VERSION="225") as simulator, protobuf_client(simulator.port) as client:
+        stock = ib.Contract(conId=265598, exchange="SMART")
+        history = ib.HistoricalDataRequest(contract=stock, whatToShow="TRADES", formatDate=2)
+        client.send(50, ib.RealTimeBarsRequest(reqId=1, contract=stock, barSize=5, whatToShow="TRADES"))
+        history.MergeFrom(ib.HistoricalDataRequest(reqId=2, barSizeSetting="5 secs", duration="60 S"))
+        history.keepUpToDate = True
+        client.send(20, history)
+        client.send(1, ib.MarketDataRequest(reqId=3, contract=stock))
+        client.send(1, ib.MarketDataRequest(reqId=4, contract=stock, snapshot=True))
+        for number, kind in enumerate(("AllLast", "BidAsk", "MidPoint"), 5):
+            client.send(97, ib.TickByTickRequest(reqId=number, contract=stock, tickType=kind))
+        past = ib.HistoricalTicksRequest(reqId=8, contract=stock, endDateTime="20261120-16:00:00", numberOfTicks=3)
+        for number, kind in enumerate(("TRADES", "BID_ASK", "MIDPOINT"), 8):
+            past.MergeFrom(ib.HistoricalTicksRequest(reqId=number, whatToShow=kind))
+            client.send(96, past)
+        client.send(87, ib.HeadTimestampRequest(reqId=11, contract=stock, whatToShow="TRADES", formatDate=1))
+        bid, ask = [await client.wait_for(ib.TickPrice, reqId=3, tickType=kind) for kind in (1, 2)]
+        assert 0 < bid.price < ask.price
+        await client.wait_for(ib.TickSnapshotEnd, reqId=4)
+        await client.wait_for(ib.TickByTickData, reqId=5, tickType=2)
+        await client.wait_for(ib.TickByTickData, reqId=6, tickType=3)
+        await client.wait_for(ib.TickByTickData, reqId=7, tickType=4)
+        assert len((await client.wait_for(ib.HistoricalTicksLast, reqId=8)).historicalTicksLast) == 3
+        assert len((await client.wait_for(ib.HistoricalTicksBidAsk, reqId=9)).historicalTicksBidAsk) == 3
+        assert len((await client.wait_for(ib.HistoricalTicks, reqId=10)).historicalTicks) == 3
+        await client.wait_for(ib.HeadTimestamp, reqId=11)
+        bars = (await client.wait_for(ib.HistoricalData, reqId=2)).historicalDataBars
+        await client.wait_for(ib.HistoricalDataEnd, reqId=2)
+        update = await client.wait_for(ib.HistoricalDataUpdate, reqId=2)
+        assert int(update.historicalDataBar.date) >= int(bars[-1].date)
+        assert (await client.wait_for(ib.RealTimeBarTick, reqId=1)).time % 5 == 0
+
+
+async def test_a_client_that_knows_protobuf_alone_trades() -> None:
+    async with (
+        running(SIMULATOR_SERVER_VERSION="225") as simulator,
+        protobuf_client(simulator.port) as client,
+        protobuf_client(simulator.port, 8) as other,
+    ):
         client.send(61, ib.PositionsRequest())
         await client.wait_for(ib.PositionEnd)
-        request = order(totalQuantity="100", orderRef="key:1")
-        client.send(3, request)
+        client.send(3, order(totalQuantity="100", orderRef="key:1"))
+        await client.wait_for(ib.OrderStatus, orderId=1, status="Filled")
         report = await client.wait_for(ib.CommissionAndFeesReport)
-        while (await client.wait_for(ib.OrderStatus)).status != "Filled":
-            pass
         client.send(7, ib.ExecutionRequest(reqId=5))
         await client.wait_for(ib.ExecutionDetailsEnd)
         fills = [message for message in client.received if isinstance(message, ib.ExecutionDetails)]
@@ -237,17 +323,42 @@ async def test_a_client_that_knows_protobuf_alone_trades() -> None:
         assert report.execId == told[0].execution.execId
         assert {fill.execution.orderRef for fill in told} == {"key:1"}
         assert sum(Decimal(fill.execution.shares) for fill in told) == 100
-        client.send(6, ib.AccountDataRequest(subscribe=True, acctCode=ACCOUNT))
-        await client.wait_for(ib.AccountDataEnd)
-        (value,) = (message for message in client.received if isinstance(message, ib.PortfolioValue))
-        assert (value.contract.conId, value.position) == (265598, "100")
+        await client.wait_for(ib.Position, position="100")
+
+        client.send(3, order(2, orderType="LMT", lmtPrice=1, transmit=False))
+        client.send(3, order(3, orderType="STP", auxPrice=0.5, action="SELL", parentId=2))
+        child = await client.wait_for(ib.OrderStatus, orderId=3, status="PreSubmitted")
+        assert (child.parentId, child.whyHeld) == (2, "child,trigger")
+        await client.wait_for(ib.OrderStatus, orderId=2, status="Submitted")
+        client.send(3, order(2, orderType="LMT", lmtPrice=2))
+        while (await client.wait_for(ib.OpenOrder, orderId=2)).order.lmtPrice != 2:
+            client.received = []
+        other.send(16, ib.AllOpenOrdersRequest())
+        await other.wait_for(ib.OpenOrdersEnd)
+        assert (await other.wait_for(ib.OpenOrder, orderId=2)).order.clientId == 7
+        client.send(4, ib.CancelOrderRequest(orderId=2))
+        await client.wait_for(ib.OrderStatus, orderId=3, status="Cancelled")
+        await client.wait_for(ib.ErrorMessage, id=2, errorCode=202)
+        client.send(3, order(4, whatIf=True))
+        preview = (await client.wait_for(ib.OpenOrder, orderId=4)).orderState
+        assert preview.initMarginAfter > preview.initMarginBefore
+        client.send(99, ib.CompletedOrdersRequest(apiOnly=True))
+        await client.wait_for(ib.CompletedOrdersEnd)
+        done = [message for message in client.received if isinstance(message, ib.CompletedOrder)]
+        assert {message.orderState.status for message in done} == {"Filled", "Cancelled"}
+
+
+async def test_a_client_id_in_use_is_refused_in_protobuf() -> None:
+    async with running(SIMULATOR_SERVER_VERSION="225") as simulator, protobuf_client(simulator.port) as client:
+        await client.wait_for(ib.NextValidId)
+        async with protobuf_client(simulator.port) as second:
+            await second.wait_for(ib.ErrorMessage, errorCode=326)
 
 
 async def test_a_malformed_request_is_an_error_and_the_conversation_goes_on() -> None:
     async with running(SIMULATOR_SERVER_VERSION="225") as simulator, protobuf_client(simulator.port) as client:
         client.send(3, b"\x12\xff\xff\xff\x7f")
-        while (error := await client.wait_for(ib.ErrorMessage)).errorCode != 320:
-            assert 2100 <= error.errorCode < 2200, "farms are announced, nothing else"
+        error = await client.wait_for(ib.ErrorMessage, errorCode=320)
         assert error.errorMsg.startswith(
             "Server error when reading an API client request: 5 bytes are no PlaceOrderReq"
         )
