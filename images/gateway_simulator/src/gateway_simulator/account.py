@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from operator import is_not
 
 from .contracts import Catalogue
 from .model import (
@@ -99,6 +100,9 @@ class Account:
         self._catalogue = catalogue
         self._quote = quote
         self._pairs: dict[str, tuple[Instrument, bool] | None] = {}
+        # What the worth of the books depends on, and the last valuation with the quotes that it was made from.
+        self._priced_by: list[Instrument] | None = None
+        self._valued: tuple[list[Quote], Valuation] | None = None
         for start in rules.positions:
             instrument = catalogue[start.con_id]
             price = quote(instrument).last if start.average_cost is None else start.average_cost
@@ -111,6 +115,7 @@ class Account:
         """Take over saved books."""
         self.balances = {BASE_CURRENCY: NO_CENTS, **balances}
         self.positions = positions
+        self._priced_by = self._valued = None
 
     def held(self, instrument: Instrument) -> int:
         """Return the units held, negative when short."""
@@ -123,9 +128,7 @@ class Account:
         """Return what a unit of ``currency`` is worth in the base currency. Raises KeyError when nothing says so."""
         if currency == BASE_CURRENCY:
             return Decimal(1)
-        if currency not in self._pairs:
-            self._pairs[currency] = self._pair(currency)
-        known = self._pairs[currency]
+        known = self._pair(currency)
         if known is None:
             return self.rules.exchange_rates[currency]
         pair, inverse = known
@@ -134,6 +137,22 @@ class Account:
 
     def valuation(self) -> Valuation:
         """Return the account at the current prices; market values are whole cents at the last price."""
+        if self._priced_by is None:
+            self._priced_by = self._pricing()
+        quotes = [self._quote(instrument) for instrument in self._priced_by]
+        if self._valued is None or any(map(is_not, quotes, self._valued[0])):
+            self._valued = quotes, self._valuation()
+        return self._valued[1]
+
+    def _pricing(self) -> list[Instrument]:
+        """Return the instruments held, what options are derived from, and the currency pairs."""
+        held = [self._catalogue[con_id] for con_id in self.positions]
+        underlyings = [self._catalogue[one.under_con_id] for one in held if one.sec_type == "OPT"]
+        currencies = {one.currency for one in held} | set(self.balances)
+        pairs = [pair[0] for currency in currencies if (pair := self._pair(currency)) is not None]
+        return list({one.con_id: one for one in (*held, *underlyings, *pairs)}.values())
+
+    def _valuation(self) -> Valuation:
         by_currency: dict[str, list[PositionValue]] = {currency: [] for currency in self.balances}
         rates: dict[str, Decimal] = {}
         initial = maintenance = NO_CENTS
@@ -244,11 +263,14 @@ class Account:
         return bound, bound
 
     def _pair(self, currency: str) -> tuple[Instrument, bool] | None:
-        for symbol, other, inverse in ((currency, BASE_CURRENCY, False), (BASE_CURRENCY, currency, True)):
-            found = self._catalogue.find(ContractQuery(symbol=symbol, sec_type="CASH", currency=other))
-            if found:
-                return found[0], inverse
-        return None
+        """Return the pair that prices a currency, and whether it does so upside down; None when there is none."""
+        if currency not in self._pairs:
+            self._pairs[currency] = None
+            for symbol, other, inverse in ((BASE_CURRENCY, currency, True), (currency, BASE_CURRENCY, False)):
+                found = self._catalogue.find(ContractQuery(symbol=symbol, sec_type="CASH", currency=other))
+                if found:
+                    self._pairs[currency] = found[0], inverse
+        return self._pairs[currency]
 
     # --- booking ----------------------------------------------------------------------------------------------------
 
@@ -279,7 +301,7 @@ class Account:
         position = replace(
             old, quantity=quantity, cost=cost, unpaid=unpaid, realized=old.realized + (realized or NO_CENTS)
         )
-        self.positions[instrument.con_id] = position
+        self._keep(position)
         return position, realized
 
     def correct(self, instrument: Instrument, execution: Execution, price: Decimal) -> tuple[Position, Decimal | None]:
@@ -298,16 +320,21 @@ class Account:
             realized = (realized or NO_CENTS) - difference
             position = replace(old, realized=old.realized - difference)
             self._pay(instrument.currency, difference)
-        self.positions[instrument.con_id] = position
+        self._keep(position)
         return position, realized
 
     def begin_day(self) -> list[int]:
         """Let the day's profit and loss begin at nothing; return the contract ids of the positions this concerns."""
-        for con_id, position in self.positions.items():
-            self.positions[con_id] = replace(
-                position, realized_before=position.realized, day_profit=self._profit_at_close(position)
-            )
+        for position in list(self.positions.values()):
+            profit = self._profit_at_close(position)
+            self._keep(replace(position, realized_before=position.realized, day_profit=profit))
         return list(self.positions)
+
+    def _keep(self, position: Position) -> None:
+        if position.con_id not in self.positions:
+            self._priced_by = None
+        self.positions[position.con_id] = position
+        self._valued = None
 
     def _pay(self, currency: str, amount: Decimal) -> None:
         self.balances[currency] = self.balances.get(currency, NO_CENTS) - amount

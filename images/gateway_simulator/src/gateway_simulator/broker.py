@@ -679,8 +679,8 @@ class Broker:
 
     def _problem(self, request: OrderRequest, instrument: Instrument) -> tuple[int, str] | None:
         """Return the error code and text that refuses the request's terms, or None."""
-        reason = self._unusable(request, instrument)
-        if reason:
+        reason = next(self._objections(request, instrument), None)
+        if reason is not None:
             return 201, f"Order rejected - reason:{reason}"
         prices = [request.limit_price if request.order_type in LIMITED else None, request.trail_stop_price]
         prices.append(request.aux_price if request.order_type in STOPS | TRAILING else None)
@@ -688,69 +688,52 @@ class Broker:
             return 110, "The price does not conform to the minimum price variation for this contract."
         return None
 
-    def _unusable(self, request: OrderRequest, instrument: Instrument) -> str:
-        """Return what cannot be played, empty when everything can."""
-        kind = request.order_type
-        checks = (
-            (bool(request.unsupported), f"{request.unsupported} is not simulated"),
-            (request.account not in ("", self.account), f"account {request.account} is not {self.account}"),
-            (request.action not in ("BUY", "SELL"), f"action {request.action!r} is neither BUY nor SELL"),
-            (kind not in ORDER_TYPES, f"order type {kind!r} is not simulated, only {', '.join(sorted(ORDER_TYPES))}"),
-            (
-                request.tif not in TIMES_IN_FORCE,
-                f"time in force {request.tif!r} is not simulated, only {', '.join(sorted(TIMES_IN_FORCE))}",
-            ),
-            (
-                not 0 < request.quantity <= LARGEST_QUANTITY or request.quantity != int(request.quantity),
-                f"quantity {request.quantity} is not a whole number of 1 to {LARGEST_QUANTITY}",
-            ),
-            (instrument.sec_type == "IND", f"{instrument.symbol} is an index, which cannot be traded"),
-            (
-                bool(instrument.expiry) and instrument.expiry < self._day.replace("-", ""),
-                f"{instrument.local_symbol} expired on {instrument.expiry}",
-            ),
-            (request.oca_type not in (0, 1, 2, 3), f"OCA type {request.oca_type} is not one of 1, 2, 3"),
-            (
-                kind in LIMITED - {"TRAIL LIMIT"} and not _is_price(request.limit_price),
-                f"limit price {request.limit_price} is not between 0 and {LARGEST_PRICE}",
-            ),
-            (
-                kind in STOPS and not _is_price(request.aux_price),
-                f"stop price {request.aux_price} is not between 0 and {LARGEST_PRICE}",
-            ),
-            (
-                kind in TRAILING and _is_price(request.aux_price) == _is_percent(request.trailing_percent),
-                f"one of trailing amount {request.aux_price} and trailing percent {request.trailing_percent} is wanted",
-            ),
-            (
-                kind == "TRAIL LIMIT" and (request.limit_price_offset is None) == (request.limit_price is None),
-                f"one of limit price {request.limit_price} and its offset {request.limit_price_offset} is wanted",
-            ),
-            (
-                kind == "TRAIL LIMIT" and request.limit_price is not None and request.trail_stop_price is None,
-                "a trailing limit order with a limit price wants a trailing stop price",
-            ),
-            (
-                (kind in AT_CLOSE or request.tif == "OPG") and not instrument.hours,
-                f"{request.tif} {kind} wants an exchange that opens and closes, this one never does",
-            ),
-            (kind in AT_CLOSE and request.tif != "DAY", f"time in force of {kind} is {request.tif}, wanted DAY"),
-            (
-                kind in STOPS | TRAILING and request.tif in ("IOC", "FOK", "OPG"),
-                f"time in force {request.tif} does not go with order type {kind}",
-            ),
-        )
-        for wrong, reason in checks:
-            if wrong:
-                return reason
-        if request.tif == "GTD":
+    def _objections(self, request: OrderRequest, instrument: Instrument) -> Iterator[str]:
+        """Yield what of an order cannot be played."""
+        kind, tif = request.order_type, request.tif
+        if request.unsupported:
+            yield f"{request.unsupported} is not simulated"
+        if request.account not in ("", self.account):
+            yield f"account {request.account} is not {self.account}"
+        if request.action not in ("BUY", "SELL"):
+            yield f"action {request.action!r} is neither BUY nor SELL"
+        if kind not in ORDER_TYPES:
+            yield f"order type {kind!r} is not simulated, only {', '.join(sorted(ORDER_TYPES))}"
+        if tif not in TIMES_IN_FORCE:
+            yield f"time in force {tif!r} is not simulated, only {', '.join(sorted(TIMES_IN_FORCE))}"
+        if not 0 < request.quantity <= LARGEST_QUANTITY or request.quantity != int(request.quantity):
+            yield f"quantity {request.quantity} is not a whole number of 1 to {LARGEST_QUANTITY}"
+        if instrument.sec_type == "IND":
+            yield f"{instrument.symbol} is an index, which cannot be traded"
+        if instrument.expiry and instrument.expiry < self._day.replace("-", ""):
+            yield f"{instrument.local_symbol} expired on {instrument.expiry}"
+        if request.oca_type not in (0, 1, 2, 3):
+            yield f"OCA type {request.oca_type} is not one of 1, 2, 3"
+        if kind in LIMITED - {"TRAIL LIMIT"} and not _is_price(request.limit_price):
+            yield f"limit price {request.limit_price} is not between 0 and {LARGEST_PRICE}"
+        if kind in STOPS and not _is_price(request.aux_price):
+            yield f"stop price {request.aux_price} is not between 0 and {LARGEST_PRICE}"
+        if kind in TRAILING and _is_price(request.aux_price) == _is_percent(request.trailing_percent):
+            yield f"one of trailing amount {request.aux_price} and percent {request.trailing_percent} is wanted"
+        if kind == "TRAIL LIMIT":
+            if (request.limit_price_offset is None) == (request.limit_price is None):
+                yield f"one of limit price {request.limit_price} and its offset {request.limit_price_offset} is wanted"
+            if request.limit_price is not None and request.trail_stop_price is None:
+                yield "a trailing limit order with a limit price wants a trailing stop price"
+        if (kind in AT_CLOSE or tif == "OPG") and not instrument.hours:
+            yield f"{tif} {kind} wants an exchange that opens and closes, this one never does"
+        if kind in AT_CLOSE and tif != "DAY":
+            yield f"time in force of {kind} is {tif}, wanted DAY"
+        if kind in STOPS | TRAILING and tif in ("IOC", "FOK", "OPG"):
+            yield f"time in force {tif} does not go with order type {kind}"
+        if tif == "GTD":
             try:
                 end = parse_time(request.good_till_date, instrument.time_zone)
             except ValueError as error:
-                return f"good till date: {error}"
-            if end <= self._clock():
-                return f"good till date {request.good_till_date} is over"
-        return ""
+                yield f"good till date: {error}"
+            else:
+                if end <= self._clock():
+                    yield f"good till date {request.good_till_date} is over"
 
     def _family_problem(self, request: OrderRequest) -> tuple[int, str] | None:
         if not request.parent_id:
