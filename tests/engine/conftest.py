@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.engine.process import Process
 from tests.engine.support import Place
+from tests.engine.venue import Venue
 
 
 @pytest.fixture
@@ -30,3 +32,25 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
         "_DRAIN_LIMIT_SECONDS": 0.3,
     }.items():
         monkeypatch.setattr(f"reference_engine.engine.{name}", seconds)
+
+
+@pytest.fixture
+def simulator(place: Place) -> Iterator[Venue]:
+    simulator = Venue(place.path)
+    place.environment["BALLAST_GATEWAY_PORT"] = str(simulator.port)
+    simulator.start()
+    yield simulator
+    simulator.kill()
+
+
+@pytest.fixture
+def start(place: Place) -> Iterator[Callable[..., Process]]:
+    processes: list[Process] = []
+
+    def start(*arguments: str) -> Process:
+        processes.append(Process(place, *arguments))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()

@@ -6,16 +6,11 @@
 from __future__ import annotations
 
 import fcntl
-import http.client
-import json
-import os
 import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
@@ -23,109 +18,9 @@ from reference_engine import app
 from reference_engine.engine import Engine
 from reference_engine.ledger import Ledger
 from reference_engine.strategies import WANTED
-from tests.engine.books import Record, differences
+from tests.engine.process import Process, assert_books_agree, count, until
 from tests.engine.support import ACCOUNT, Place
 from tests.engine.venue import SOURCES, Venue
-
-
-def until(condition: Callable[[], bool], what: str, seconds: float = 15.0) -> None:
-    """Wait until the condition holds; fails with what was waited for."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds:g} s for {what}"
-        time.sleep(0.02)
-
-
-class Process:
-    """The engine process in a place."""
-
-    def __init__(self, place: Place, *arguments: str) -> None:
-        self.place = place
-        with (place.path / "engine.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, *(arguments or ("-m", "reference_engine"))],
-                env={"PATH": os.environ["PATH"], "PYTHONPATH": SOURCES, **place.environment},
-                stdout=log,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-
-    def health(self) -> tuple[int, dict[str, Any]]:
-        """Return HTTP status and document; (0, {}) while nobody answers."""
-        connection = http.client.HTTPConnection("engine", timeout=5)
-        try:
-            connection.sock = socket.socket(socket.AF_UNIX)
-            connection.sock.connect(str(self.place.socket))
-            connection.request("GET", "/health")
-            response = connection.getresponse()
-            return response.status, json.loads(response.read())
-        except OSError:
-            return 0, {}
-        finally:
-            connection.close()
-
-    def wait_for(self, status: int, state: str, seconds: float = 15.0) -> dict[str, Any]:
-        """Wait until health answers with the HTTP status and the gateway's state; return the document."""
-        seen: list[tuple[int, dict[str, Any]]] = []
-
-        def arrived() -> bool:
-            seen.append(self.health())
-            code, document = seen[-1]
-            return code == status and document["gateway"]["state"] == state
-
-        try:
-            until(arrived, f"health {status} {state}", seconds)
-        except AssertionError as error:
-            raise AssertionError(f"{error}; last {seen[-1]}\n{self.log()}") from None
-        return seen[-1][1]
-
-    def log(self) -> str:
-        return (self.place.path / "engine.log").read_text()
-
-    def end(self, number: signal.Signals | None = signal.SIGTERM) -> tuple[int, str]:
-        """Send the signal, wait, and return exit code and standard error."""
-        if number is not None:
-            self._process.send_signal(number)
-        _, errors = self._process.communicate(timeout=30)
-        return self._process.returncode, errors
-
-    def kill(self) -> None:
-        if self._process.poll() is None:
-            self._process.kill()
-        self._process.communicate()
-
-
-@pytest.fixture
-def simulator(place: Place) -> Iterator[Venue]:
-    simulator = Venue(place.path)
-    place.environment["BALLAST_GATEWAY_PORT"] = str(simulator.port)
-    simulator.start()
-    yield simulator
-    simulator.kill()
-
-
-@pytest.fixture
-def start(place: Place) -> Iterator[Callable[..., Process]]:
-    processes: list[Process] = []
-
-    def start(*arguments: str) -> Process:
-        processes.append(Process(place, *arguments))
-        return processes[-1]
-
-    yield start
-    for process in processes:
-        process.kill()
-
-
-def count(place: Place, table: str) -> int:
-    ((rows,),) = place.query(f"SELECT count(*) FROM {table}")  # noqa: S608 the tests' own words
-    return int(str(rows))
-
-
-def assert_books_agree(place: Place, simulator: Venue) -> None:
-    """The ledger has everything that the venue has on record, exactly once, and nobody has to look at anything."""
-    assert differences(Record.of(simulator.witness()), place.ledger, settled=True) == []
-    assert place.query("SELECT kind, message FROM risk_events") == []
 
 
 def test_engine_trades_survives_a_lost_gateway_and_drains(
