@@ -417,12 +417,39 @@ class ContainerStage(Stage):
         command = self._command or shlex.split("python -m reference_engine")
         return _docker("run", "--rm", *options, self._image, *command, *arguments, timeout=timeout)
 
+    def listening(self, engine: Engine) -> list[int]:
+        """Return the TCP ports that the container listens on (proc(5): state 0A)."""
+        assert isinstance(engine, _Container)  # noqa: S101 its own
+        found = _docker("inspect", "--format", "{{.State.Pid}}", engine.name, check=True)
+        ports = set()
+        for name in ("tcp", "tcp6"):
+            lines = Path(f"/proc/{found.output.strip()}/net/{name}").read_text(encoding="ascii").splitlines()[1:]
+            ports |= {int(fields[1].rpartition(":")[2], 16) for line in lines if (fields := line.split())[3] == "0A"}
+        # Docker's own name server listens inside every container of a network that is not the default one.
+        return sorted(ports - self._name_server_ports(found.output.strip()))
+
+    def _name_server_ports(self, pid: str) -> set[int]:
+        lines = Path(f"/proc/{pid}/net/tcp").read_text(encoding="ascii").splitlines()[1:]
+        return {
+            int(local.rpartition(":")[2], 16) for line in lines if (local := line.split()[1]).startswith("0B00007F")
+        }
+
+    def exposed(self) -> list[str]:
+        """Return the ports that the image says it would publish."""
+        found = _docker("image", "inspect", "--format", "{{json .Config.ExposedPorts}}", self._image, check=True)
+        return sorted(json.loads(found.output) or {})
+
+    def try_to_write(self, engine: Engine) -> list[str]:
+        """Return which of some folders of the root can be written in the container."""
+        assert isinstance(engine, _Container)  # noqa: S101 its own
+        found = _docker("inspect", "--format", "{{.State.Pid}}", engine.name, check=True)
+        mounts = Path(f"/proc/{found.output.strip()}/mounts").read_text(encoding="utf-8").splitlines()
+        root = [fields[3].split(",") for line in mounts if (fields := line.split())[1] == "/"]
+        return [] if all("ro" in options for options in root) else ["/"]
+
 
 def _docker(*arguments: str, check: bool = False, timeout: float = 60.0) -> Ended:
     done = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=timeout, check=False)
     if check and done.returncode:
         raise RuntimeError(f"docker {shlex.join(arguments)} ended with {done.returncode}: {done.stderr.strip()}")
     return Ended(done.returncode, done.stdout, done.stderr)
-
-
-REFERENCE_ENGINE = [os.fspath(Path(os.sys.executable)), "-m", "reference_engine"]  # type: ignore[attr-defined]

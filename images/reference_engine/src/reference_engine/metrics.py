@@ -200,6 +200,9 @@ class Metrics:
             "Rows in the ledger.",
             [({"table": table}, count) for table, count in health["ledger"]["rows"].items()],
         )
+        lease = health.get("lease", {"held": False, "token": None})
+        page.add("lease_held", "gauge", "1 while this engine holds the lease.", [({}, int(lease["held"]))])
+        page.add("lease_token", "gauge", "The newest fencing token.", [({}, lease["token"])] if lease["token"] else [])
         usage = resource.getrusage(resource.RUSAGE_SELF)
         resident_pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
         page.add(
