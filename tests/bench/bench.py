@@ -4,7 +4,8 @@
 """Measure what the project costs: ``python -m tests.bench.bench [--runs N] [--output FILE]``.
 
 Everything is measured on a lab host of its own, made anew for each first deploy, with the real playbooks, from the
-start of ``ansible-playbook`` to its end. Shown are medians, with the fastest and the slowest run; the JSON holds all.
+start of ``ansible-playbook`` to its end; but for the simulator, which is measured first and here. Shown are medians,
+with the fastest and the slowest run; the JSON holds all.
 Machines differ, and one machine from hour to hour, so a ``ping`` task is measured in the same run, as a yardstick.
 """
 
@@ -14,13 +15,15 @@ import argparse
 import json
 import os
 import re
-import statistics
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from tests.bench.figure import Figure
+from tests.bench.venue import measure_venue
 
 ROOT = Path(__file__).parents[2]
 WORK = ROOT / ".cache" / "bench"
@@ -32,21 +35,6 @@ STACK = "dev-main"
 
 class BenchError(Exception):
     """Something that was to be measured did not work."""
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A measured quantity: its name, its unit and every value."""
-
-    name: str
-    unit: str
-    values: list[float]
-
-    def line(self) -> str:
-        """One row of the table."""
-        median, fastest, slowest = statistics.median(self.values), min(self.values), max(self.values)
-        spread = f"{fastest:.2f} .. {slowest:.2f}, {len(self.values)} runs" if len(self.values) > 1 else ""
-        return f"{self.name:<44}{median:>9.2f} {self.unit:<4}{spread}"
 
 
 def output_of(*command: str) -> str:
@@ -186,7 +174,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         figures = []
-        for measure in (measure_deploys, measure_probes):
+        for measure in (measure_venue, measure_deploys, measure_probes):
             for figure in measure(arguments.runs):
                 print(figure.line(), flush=True)
                 figures.append(figure)

@@ -230,6 +230,11 @@ class AccountService(Service):
         self._summaries.pop(request.request_id, None)
 
     @property
+    def is_followed(self) -> bool:
+        """Tell whether the client wants to know of changes."""
+        return self._follows_values or self._follows_positions or bool(self._positions)
+
+    @property
     def _follows_values(self) -> bool:
         return bool(self._follows_account or self._updates or self._summaries)
 

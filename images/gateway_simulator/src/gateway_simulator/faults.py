@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from .line import CALM, Line
-from .model import Charged, Event, Executed, OrderChanged, OrderFailed, OrderRequest
+from .model import Charged, Event, Executed, OrderBound, OrderChanged, OrderFailed, OrderPreviewed, OrderRequest
 
 if TYPE_CHECKING:
     from .server import Simulator
@@ -382,7 +382,7 @@ class Faults:
         now: list[Event] = []
         later: defaultdict[float, list[Event]] = defaultdict(list)
         for event in events:
-            owner = _owner(event)
+            owner = owner_of(event)
             if owner is None or owner[0] != session.client_id:
                 now.append(event)
                 continue
@@ -587,10 +587,10 @@ class Faults:
             fault.timer = None
 
 
-def _owner(event: Event) -> tuple[int, int, int | None] | None:
+def owner_of(event: Event) -> tuple[int, int, int | None] | None:
     """Return client id, order id and, if known, contract id of the order that an event belongs to."""
     match event:
-        case OrderChanged(order):
+        case OrderChanged(order) | OrderPreviewed(order) | OrderBound(order):
             return order.client_id, order.order_id, order.con_id
         case Executed(execution) | Charged(execution):
             return execution.client_id, execution.order_id, execution.con_id

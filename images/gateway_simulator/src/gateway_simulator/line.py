@@ -22,8 +22,8 @@ HANDSHAKE_SECONDS = 30.0
 LARGEST_BACKLOG = 8 << 20
 # With so many bytes on their way in, no more are read.
 LARGEST_INTAKE = 1 << 18
-# So many frames of one client are served before it is the others' turn.
-FRAMES_PER_TURN = 64
+# One client is served for so long before it is the others' turn.
+TURN_SECONDS = 0.001
 # A slow pipe lets pieces through so many times a second.
 PIECES_PER_SECOND = 20
 
@@ -136,6 +136,8 @@ class Line(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._in = _Pipe(self._take, chance)
         self._out = _Pipe(self._put, chance)
+        # What is to be sent in one piece at the end of this turn of the event loop.
+        self._unsent: list[bytes] = []
         self._buffer = bytearray()
         self._greeted = False
         self._yielding = False
@@ -150,20 +152,21 @@ class Line(asyncio.Protocol):
         if self.is_ending:
             return
         if self._cuts_next_frame:
+            self._flush()
             self._out.push(data[: (4 + int.from_bytes(data[:4], "big")) // 2])
             self.close("closed in the middle of a frame")
             return
-        self._out.push(data)
-        backlog = self._transport.get_write_buffer_size() + self._out.waiting
-        if backlog > LARGEST_BACKLOG:
-            self.abort(f"the client does not read: {backlog} bytes wait")
+        if not self._unsent:
+            self._loop.call_soon(self._flush)
+        self._unsent.append(data)
 
     def close(self, why: str) -> None:
         """Send what is waiting, then close; at once when nothing can be sent."""
         if self._out.is_blocked:
             self.abort(why)
         elif not self.is_ending:
-            self.why = why
+            self._flush()
+            self.why = self.why or why
             self._out.push(None)
 
     def abort(self, why: str) -> None:
@@ -229,6 +232,16 @@ class Line(asyncio.Protocol):
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
+    def _flush(self) -> None:
+        if not self._unsent or self._transport.is_closing():
+            return
+        data = b"".join(self._unsent)
+        self._unsent.clear()
+        self._out.push(data)
+        backlog = self._transport.get_write_buffer_size() + self._out.waiting
+        if backlog > LARGEST_BACKLOG:
+            self.abort(f"the client does not read: {backlog} bytes wait")
+
     def _time_out(self) -> None:
         # A gateway that hangs has no patience that could end.
         if not self._out.is_blocked:
@@ -249,12 +262,13 @@ class Line(asyncio.Protocol):
             self._serve()
 
     def _serve(self) -> None:
-        """Deliver whole frames; after FRAMES_PER_TURN of them let others have a turn."""
+        """Deliver whole frames, for TURN_SECONDS; then let others have a turn."""
         self._yielding = False
         buffer = self._buffer
         start = 0
+        turn_ends = self._loop.time() + TURN_SECONDS
         try:
-            for _ in range(FRAMES_PER_TURN):
+            while True:
                 if self.is_ending:
                     start = len(buffer)
                     break
@@ -274,8 +288,9 @@ class Line(asyncio.Protocol):
                 start = end
                 self._timeout.cancel()
                 self._receiver.receive(body)
-            else:
-                self._yielding = True
+                if self._loop.time() > turn_ends:
+                    self._yielding = start < len(buffer)
+                    break
         except WireError as error:
             start = len(buffer)
             self.close(f"malformed bytes: {error}")
@@ -285,6 +300,7 @@ class Line(asyncio.Protocol):
             _logger.exception("request failed, connection closed", extra={"peer": self.peer})
             self.close(f"internal error: {error!r}")
         del buffer[:start]
+        self._flush()
         if self._yielding:
             self._transport.pause_reading()
             self._loop.call_soon(self._resume)

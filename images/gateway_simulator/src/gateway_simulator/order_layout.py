@@ -19,7 +19,8 @@ MODELS = 103
 ALWAYS = 1 << 31
 
 
-@dataclass(frozen=True, slots=True)
+# Compared and hashed by identity, for layouts are looked up with every order.
+@dataclass(frozen=True, slots=True, eq=False)
 class Slot:
     """A field that only some server versions have: from ``since`` on, and no more from ``until`` on."""
 
@@ -160,17 +161,16 @@ def names_of(layout: Layout, version: int) -> tuple[str, ...]:
     return tuple(slot.name for slot in slots if slot.since <= version < slot.until)
 
 
-_MARGIN_NAMES = names_of(_MARGINS, 142)
+_DEFAULTS: dict[str, Value] = {**_CONSTANT, **dict.fromkeys(names_of(_MARGINS, 142), UNSET_DOUBLE)}
 
 
 def lay_out(layout: Layout, version: int, values: Mapping[str, Value]) -> list[Value]:
     """Return the values of a layout's fields at a server version."""
-    unset = dict.fromkeys(_MARGIN_NAMES, UNSET_DOUBLE)
-    known = {**_CONSTANT, **unset, **values}
+    known = {**_DEFAULTS, **values}
     for name in ("trailStopPrice", "lmtPriceOffset"):
         # Clients take an empty field for 0 the second time, but not the first.
         known[f"set{name[0].upper()}{name[1:]}"] = UNSET_DOUBLE if known.get(name) is None else known[name]
-    return [known.get(name) for name in names_of(layout, version)]
+    return list(map(known.get, names_of(layout, version)))
 
 
 def read_fields(layout: Layout, version: int, fields: Fields) -> dict[str, str]:

@@ -15,9 +15,20 @@ from decimal import Decimal
 
 from .broker import Broker
 from .control import ControlServer
-from .faults import Faults
+from .faults import Faults, owner_of
 from .line import Line
-from .model import Bar, Event, Executed, Execution, Instrument, OrderChanged, OrderFailed, OrderRequest, Quote
+from .model import (
+    Bar,
+    Event,
+    Executed,
+    Execution,
+    Instrument,
+    OrderChanged,
+    OrderFailed,
+    OrderRequest,
+    PositionChanged,
+    Quote,
+)
 from .scenario import open_world
 from .session import Session
 from .settings import Settings
@@ -224,8 +235,11 @@ class Simulator:
         for event in events:
             self._witness_event(event, reasons)
             _log_event(event)
-        for session in list(self._sessions.values()):
-            self.faults.tell(session, events)
+        owners = {owner[0] for owner in map(owner_of, events) if owner is not None}
+        moves_account = any(isinstance(event, PositionChanged) for event in events)
+        for client_id, session in list(self._sessions.items()):
+            if client_id in owners or (moves_account and session.follows_account):
+                self.faults.tell(session, events)
         self.faults.follow(events)
 
     # --- what faults do ---------------------------------------------------------------------------------------------

@@ -41,8 +41,9 @@ class Session:
         self.dialect = TextDialect(LOWEST_VERSION, simulator.gateway_time)
         self.line = line
         self.simulator = simulator
+        self._accounts = AccountService(self)
         self._prices = PriceService(self)
-        self._services = (AccountService(self), ListingService(self), OrderService(self), self._prices)
+        self._services = (self._accounts, ListingService(self), OrderService(self), self._prices)
         self._handlers: dict[type[Request], Callable[[Any], None]] = {
             requests.CancelNewsBulletins: self._ignore,
             requests.Ignored: self._ignore,
@@ -79,6 +80,11 @@ class Session:
     def instruments(self) -> set[Instrument]:
         """The instruments whose ticks stream to the client."""
         return self._prices.instruments
+
+    @property
+    def follows_account(self) -> bool:
+        """Tell whether the client wants to know what becomes of the account."""
+        return self._accounts.is_followed
 
     # --- news -------------------------------------------------------------------------------------------------------
 

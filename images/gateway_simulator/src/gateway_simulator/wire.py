@@ -39,9 +39,14 @@ class FieldError(Exception):
 
 def encode_field(value: Value) -> str:
     """Return a field's text: booleans as 1 and 0, decimals without exponent, None as the empty field."""
+    kind = value.__class__
+    if kind is str:
+        return value  # type: ignore[return-value]
+    if kind is int:
+        return str(value)
     if value is None:
         return ""
-    if isinstance(value, bool):
+    if kind is bool:
         return "1" if value else "0"
     if isinstance(value, Decimal):
         return format(value, "f")
@@ -50,7 +55,8 @@ def encode_field(value: Value) -> str:
 
 def frame(*values: Value) -> bytes:
     """Return the frame of one message."""
-    body = "".join(f"{encode_field(value)}\0" for value in values).encode()
+    # The empty field at the end is the last one's NUL.
+    body = "\0".join([*map(encode_field, values), ""]).encode()
     return struct.pack(">I", len(body)) + body
 
 
