@@ -12,7 +12,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
 from typing import Any, ClassVar, TypeVar
 
@@ -22,8 +22,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway_simulator import ib_pb2 as ib
-from gateway_simulator import messages, protobuf, requests
+from gateway_simulator import messages, protobuf, requests, terms
+from gateway_simulator.contracts import LISTED
 from gateway_simulator.messages import HIGHEST_VERSION, TextDialect, dialect_for
+from gateway_simulator.model import ContractQuery, Order
 from gateway_simulator.protobuf import ProtobufDialect
 from gateway_simulator.wire import FieldError, WireError, read_frame
 from tests.simulator.support import ACCOUNT, PATIENCE_SECONDS, running
@@ -165,6 +167,23 @@ def test_a_contract_whose_numbers_make_no_sense_is_an_error(name: str, number: f
     request = ib.ContractDataRequest(reqId=1, contract=ib.Contract(**{name: number}))  # type: ignore[arg-type]
     with pytest.raises(FieldError, match=f"{name} is '.*', wanted a number"):
         dialect_for(225).decode(body_of(9, request))
+
+
+@pytest.mark.parametrize("name", sorted(terms._GIVEN_BACK))
+def test_what_one_edition_lets_in_the_other_can_say(name: str) -> None:
+    def placed(text: str) -> Order:
+        request = terms.read_order(1, ContractQuery(con_id=265598), {"action": "BUY", name: text})
+        rest = {"client_id": 7, "perm_id": 1, "con_id": 265598, "exchange": "SMART", "quantity": 1, "placed_at": ""}
+        return Order(order_id=1, action="BUY", **rest, **request.terms.terms)  # type: ignore[arg-type]
+
+    for text in ("2147483646", "-2147483648", "1.5", "1e29", "9" * 20, "NaN", "caf\u00e9", "True"):
+        with suppress(FieldError):
+            assert dialect_for(225).open_order(ACCOUNT, LISTED[265598], placed(text))
+
+
+def test_no_text_can_end_a_field_of_another_client_in_its_middle() -> None:
+    with pytest.raises(FieldError, match=r"^orderRef is 'key\\x00201', wanted a text without NUL$"):
+        dialect_for(225).decode(body_of(3, order(orderRef="key\x00201")))
 
 
 # --- conversations ---------------------------------------------------------------------------------------------------

@@ -729,7 +729,7 @@ _IDS = frozenset({"reqId", "orderId", "clientId", "marketRuleId"})
 
 
 def _parse(message_type: type[Message], body: bytes) -> Any:
-    """Return the message. Raises FieldError when the bytes are none, or when its id is missing."""
+    """Return the message. Raises FieldError when the bytes are none, its id is missing or a text has a NUL."""
     kind = message_type.DESCRIPTOR
     try:
         message = message_type.FromString(body)
@@ -738,7 +738,18 @@ def _parse(message_type: type[Message], body: bytes) -> Any:
     first = kind.fields[0].name if kind.fields else ""
     if first in _IDS and not message.HasField(first):
         raise FieldError(f"{first} is missing in a {kind.name}")
+    if b"\0" in body:
+        _refuse_nul(message)
     return message
+
+
+def _refuse_nul(message: Message) -> None:
+    """Raise FieldError when a text has a NUL: told to another client as text, it would end a field in its middle."""
+    for field, value in message.ListFields():
+        if isinstance(value, Message):
+            _refuse_nul(value)
+        elif isinstance(value, str) and "\0" in value:
+            raise FieldError(f"{field.name} is {value[:40]!r}, wanted a text without NUL")
 
 
 def _unknown_fields(message: Message) -> list[Any]:
