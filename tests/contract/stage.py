@@ -32,6 +32,7 @@ RELEASE = "20261122T204501Z-c0ffee00"
 # The reference engine's own configuration: it orders as soon as it may and goes on with it.
 CONFIG = """\
 strategy: {name: demo, parameters: {symbol: AAPL, quantity: 5, interval_seconds: 0.05, max_position: 20}}
+risk: {max_orders_per_second: null, max_orders_per_minute: null}
 """
 _UID = 10001
 

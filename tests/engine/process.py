@@ -46,15 +46,25 @@ class Process:
 
     def health(self) -> tuple[int, dict[str, Any]]:
         """Return HTTP status and document; (0, {}) while nobody answers."""
+        status, text = self._ask("/health")
+        return status, json.loads(text) if status else {}
+
+    def metric(self, name: str) -> float:
+        """Return the value of a metric without labels."""
+        _, text = self._ask("/metrics")
+        (value,) = (line.split()[-1] for line in text.splitlines() if line.startswith(f"{name} "))
+        return float(value)
+
+    def _ask(self, path: str) -> tuple[int, str]:
         connection = http.client.HTTPConnection("engine", timeout=5)
         try:
             connection.sock = socket.socket(socket.AF_UNIX)
             connection.sock.connect(str(self.place.socket))
-            connection.request("GET", "/health")
+            connection.request("GET", path)
             response = connection.getresponse()
-            return response.status, json.loads(response.read())
+            return response.status, response.read().decode()
         except OSError:
-            return 0, {}
+            return 0, ""
         finally:
             connection.close()
 

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,21 @@ SOURCES = os.pathsep.join(str(ROOT / "images" / name / "src") for name in ("refe
 class Venue:
     """A simulator on a free port. It keeps its state over kills."""
 
-    def __init__(self, folder: Path, *, ticks_per_second: float = 20.0, seed: int = 1, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        ticks_per_second: float = 20.0,
+        seed: int = 1,
+        host: str = "127.0.0.1",
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.host = host
         self.port, self.control_port = _free_ports()
         self._folder = folder
         self._ticks_per_second = ticks_per_second
         self._seed = seed
+        self._environment = environment or {}
         self._process: subprocess.Popen[bytes] | None = None
         self._witness: list[dict[str, Any]] = []
 
@@ -51,6 +61,7 @@ class Venue:
             "SIMULATOR_TICKS_PER_SECOND": f"{self._ticks_per_second:g}",
             "SIMULATOR_ACCOUNT": ACCOUNT,
             "SIMULATOR_LOG_LEVEL": "WARNING",
+            **self._environment,
         }
         with (self._folder / "simulator.log").open("ab") as log:
             self._process = subprocess.Popen(

@@ -127,6 +127,8 @@ class Supervision:
             if left <= 0:
                 return None
             request = replace(request, quantity=left)
+        # With the losses of this moment: a second is long for a strategy that runs wild.
+        self._judge_losses(iso(now)[:10])
         found = refusal(self._limits, request, self._book(request.instrument, orders, now))
         if found is None:
             moment = now.timestamp()
@@ -190,22 +192,27 @@ class Supervision:
         day = iso(now)[:10]
         if day != self._day:
             self._begin_day(day, now)
-        self._note_halt()
         self._note_hours(now)
-        self._measure(day)
-        if self._engine.role == "trading" and not self._halted:
-            for stop in stops(self._limits, self.figures):
-                self._stop(stop)
+        self._judge_losses(day)
         self._liquidate(now)
         self._close_day(now)
         self._cross_check(day, now)
         if self._engine.reconciled and (self._recorded_at is None or now - self._recorded_at >= _RECORD_EVERY):
             self._record(now)
 
+    def _judge_losses(self, day: str) -> None:
+        self._note_halt()
+        self._measure(day)
+        if self._engine.role == "trading" and not self._halted:
+            for stop in stops(self._limits, self.figures):
+                self._stop(stop)
+
     def _begin_day(self, day: str, now: datetime) -> None:
         first, self._day = not self._day, day
         # A stop for the day outlives a restart of the engine.
         message = self._ledger.risk_event_of_day("daily_loss", day)
+        if message is None:
+            self._ledger.resolve_risk_events("daily_loss", "another day has begun")
         self._daily_loss = Refusal("daily_loss", f"{message}; nothing is opened before tomorrow") if message else None
         if self._daily_loss:
             self._engine.restrict("daily_loss", self._daily_loss.message)
