@@ -6,8 +6,11 @@
 Layers, each knowing only those above it in this list:
 
     model               the plain data that all share
-    contracts, market   what can be traded, and at what price at any moment (pure)
-    broker              accounts, orders, matching, executions, commissions (pure)
+    hours, contracts    when and what can be traded (pure)
+    market, replay      at what price at any moment: a seeded process, or recorded bars
+    account             the books: cash, positions, margin, commissions, profit and loss (pure)
+    broker              orders and their matching (pure)
+    world, scenario     all of the above as one file describes it
     store               the broker's state on disk
     wire                frames and fields
     requests            everything a client can ask for

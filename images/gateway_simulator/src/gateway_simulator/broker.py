@@ -243,10 +243,7 @@ class Broker:
         events, self._news = self._news, []
         if not self.linked:
             return events
-        while self._expiries and self._expiries[0][0] <= now:
-            order = self.orders.get(heapq.heappop(self._expiries)[1])
-            if order is not None and order.is_working and order.expires_at is not None and order.expires_at <= now:
-                events += self._expire(order)
+        events += self._expire_due(now)
         for con_id in list(self._live):
             instrument = self.catalogue[con_id]
             if instrument.hours and not self._phase(instrument, now, liquid=False).is_open:
@@ -273,7 +270,7 @@ class Broker:
     def restore_link(self) -> list[Event]:
         """The gateway finds the broker again: what waited goes through."""
         self.linked = True
-        events: list[Event] = []
+        events = self._expire_due(self._begin_day())
         for waiting in list(self.working_orders()):
             order = self.orders[waiting.key]
             if order.status == "PendingSubmit" and order.transmit:
@@ -441,12 +438,13 @@ class Broker:
         parent = self.orders.get((order.client_id, order.parent_id)) if order.parent_id else None
         if parent is not None and parent.status in ("Cancelled", "Inactive"):
             return self._cancel(order, "Cancelled by System")
-        stops = order.order_type in STOPS | TRAILING
-        if parent is not None and parent.status != "Filled":
-            held = order.changed(status="PreSubmitted", why_held="child,trigger" if stops else "child")
-            return [self._put(self._with_expiry(held))]
-        pre_submitted = order.changed(status="PreSubmitted", why_held="trigger" if stops else "")
-        return [self._put(self._with_expiry(pre_submitted)), *self._release(pre_submitted.key)]
+        order = self._with_expiry(order)
+        if order.expires_at is not None and order.expires_at <= self._clock().timestamp():
+            return self._cancel(order, "Expired")
+        held = ["child"] if parent is not None and parent.status != "Filled" else []
+        trigger = ["trigger"] if order.order_type in STOPS | TRAILING else []
+        events: list[Event] = [self._put(order.changed(status="PreSubmitted", why_held=",".join(held + trigger)))]
+        return events if held else [*events, *self._release(order.key)]
 
     def _release(self, key: tuple[int, int]) -> list[Event]:
         """Pass an order that nothing holds any more to its exchange; say so when that is closed."""
@@ -600,6 +598,15 @@ class Broker:
             child = self.orders.get(key)
             if child is not None and child.is_working:
                 events += self._cancel(child, "Cancelled with its parent")
+        return events
+
+    def _expire_due(self, now: float) -> list[Event]:
+        """End the orders whose time is over."""
+        events: list[Event] = []
+        while self._expiries and self._expiries[0][0] <= now:
+            order = self.orders.get(heapq.heappop(self._expiries)[1])
+            if order is not None and order.is_working and order.expires_at is not None and order.expires_at <= now:
+                events += self._expire(order)
         return events
 
     def _expire(self, order: Order) -> list[Event]:
@@ -767,7 +774,7 @@ class Broker:
         """Tell whether an order waits for the regular hours: those of stocks and options do, unless told otherwise."""
         if instrument.sec_type == "OPT":
             return True
-        return instrument.sec_type == "STK" and not (order.outside_rth and order.order_type in LIMITED)
+        return instrument.sec_type == "STK" and not (order.outside_rth and order.order_type in LIMITED - AT_CLOSE)
 
     def _is_open(self, instrument: Instrument, order: Order, now: float) -> bool:
         if not instrument.hours:
