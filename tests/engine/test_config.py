@@ -155,6 +155,17 @@ def test_key_that_yaml_lets_pass_is_refused(place: Place, line: str, problem: st
     ]
 
 
+def test_symbols_that_yaml_takes_for_something_else_are_told_with_the_fix(place: Place) -> None:
+    place.config.write_text(
+        "strategy: {name: none}\nrisk: {allowed_instruments: [ON, AAPL], instruments: {NO: {max_position: 1}}}"
+    )
+    assert problems(place) == [
+        "risk.instruments.False: saw False, wanted a symbol as text, such as AAPL; fix: quote it",
+        "risk.allowed_instruments: saw [True, 'AAPL'], wanted a list of symbols as texts, such as [AAPL, MSFT], "
+        "or null for all; fix: quote what YAML takes for something else, such as 'ON'",
+    ]
+
+
 def test_missing_file_is_named(place: Place) -> None:
     place.config.unlink()
     assert problems(place) == [

@@ -18,7 +18,7 @@ import yaml
 
 from tests.engine.books import Record, differences
 from tests.engine.process import Process, until
-from tests.engine.support import Place
+from tests.engine.support import ROOT, Place
 from tests.engine.venue import SOURCES, Venue
 
 # Buys, or buys and sells in turn, as often as it is asked; after a refusal for the day's loss it sells.
@@ -316,3 +316,36 @@ def test_clock_that_differs_from_the_gateways_stops_orders_at_the_edge_of_the_ho
     trading.venue.call("DELETE", f"faults/{fault['id']}")
     until(lambda: len(trading.orders()) > before, "orders again", 30.0)
     trading.end()
+
+
+def test_failing_strategy_stops_trading_and_never_the_process(place: Place, trade: Callable[..., Trading]) -> None:
+    (place.path / "failing.py").write_text(
+        STRATEGY.replace("Eager", "Failing").replace(
+            "        held = ",
+            "        if account.position(tick.instrument) >= 20:\n            exit(3)\n        held = ",
+        ),
+        encoding="utf-8",
+    )
+    trading = trade({"instruments": [{"symbol": "AAPL"}]}, {}, "failing:Failing", quantity=10)
+    assert trading.engine
+    until(lambda: trading.risk_events("strategy_stopped") != [], "the stop")
+    (reason,) = trading.risk_events("strategy_stopped")
+    assert reason.startswith("the strategy failed 5 times in 300 s, the last time in on_tick: SystemExit: 3; ")
+    status, document = trading.engine.health()
+    assert (status, document["status"], document["output"]) == (200, "warn", f"trading: strategy: {reason}")
+    trading.after_more_ticks()
+    assert trading.sides() == ["BUY", "BUY"]
+    assert trading.engine.metric("ballast_engine_strategy_errors_total") == 5
+    trading.end()
+
+
+def test_strategy_file_that_does_not_import_exits_64_with_the_reason(place: Place) -> None:
+    (place.path / "broken.py").write_text("from reference_engine.strategy import Strategie\n", encoding="utf-8")
+    place.config.write_text("strategy: {name: 'broken:Mine'}", encoding="utf-8")
+    code, errors = Process(place).end(None)
+    assert code == 64
+    assert errors == (
+        f"reference_engine: configuration error: strategy.name: saw 'broken:Mine', wanted a module that imports "
+        f"({place.path}/broken.py: ImportError: cannot import name 'Strategie' from 'reference_engine.strategy' "
+        f"({ROOT}/images/reference_engine/src/reference_engine/strategy.py)); fix: name one that exists\n"
+    )

@@ -541,7 +541,8 @@ class _Section:
             return None
         if isinstance(value, list) and value and all(map(_is_symbol, value)):
             return frozenset(value)
-        self.refuse(name, value, "a list of symbols as texts, such as [AAPL, MSFT], or null for all")
+        fix = "quote what YAML takes for something else, such as 'ON'"
+        self.refuse(name, value, "a list of symbols as texts, such as [AAPL, MSFT], or null for all", fix)
         return None
 
     def number(self, name: str, default: float, limit: float = math.inf) -> float:

@@ -9,6 +9,7 @@ The rules themselves are pure and live in risk.py and hours.py; here they meet t
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -131,7 +132,7 @@ class Supervision:
         self._judge_losses(iso(now)[:10])
         found = refusal(self._limits, request, self._book(request.instrument, orders, now))
         if found is None:
-            moment = now.timestamp()
+            moment = time.monotonic()
             found = self._rate.refusal(moment)
             if found is None:
                 self._rate.count(moment)
@@ -218,6 +219,8 @@ class Supervision:
             self._engine.restrict("daily_loss", self._daily_loss.message)
         else:
             self._engine.unrestrict("daily_loss")
+        self._liquidating.clear()
+        self._told_kept.clear()
         if not first:
             self._recorded.clear()
             self._record(now)
@@ -235,14 +238,13 @@ class Supervision:
 
     def _measure(self, day: str) -> None:
         values = self._engine.account_values
-        worth = values.net_liquidation
+        worth, profit = values.net_liquidation, values.daily_pnl
         # An account that is worth nothing is one of which the broker has told nothing yet.
         if worth is not None and worth > 0:
             self._peak = max(self._peak or worth, worth)
-        loss = values.daily_pnl
-        if loss is None and values.currency:
-            loss = self._ledger.profit_of_day(day, values.currency)
-        self.figures = Figures(worth, self._peak, loss, self._ledger.losing_streak(self._since))
+        if profit is None and values.currency:
+            profit = self._ledger.profit_of_day(day, values.currency)
+        self.figures = Figures(worth, self._peak, profit, self._ledger.losing_streak(self._since))
         self.exposure = gross_exposure(self._lines(self._engine.open).values())
 
     def _stop(self, stop: Stop) -> None:
@@ -358,12 +360,12 @@ class Supervision:
     def _cross_check(self, day: str, now: datetime) -> None:
         """Compare what broker and ledger say the day's fills made; the broker's figure is the one that counts."""
         values = self._engine.account_values
-        if values.realized_pnl is None or not self._engine.reconciled:
+        theirs = values.realized_pnl
+        if theirs is None or not self._engine.reconciled:
             self._mismatch_since = None
             return
         ours = self._ledger.profit_of_day(day, values.currency)
-        tolerance = max(_MISMATCH_TOLERANCE, abs(values.realized_pnl) * 0.01)
-        if not is_above(abs(ours - values.realized_pnl), tolerance):
+        if not is_above(abs(ours - theirs), max(_MISMATCH_TOLERANCE, abs(theirs) * 0.01)):
             self._mismatch_since = None
             return
         self._mismatch_since = self._mismatch_since or now
@@ -371,7 +373,7 @@ class Supervision:
             self._ledger.record_risk_event(
                 "pnl_mismatch",
                 "warning",
-                f"{day}: the broker says that the day's trades made {values.realized_pnl:.2f}, "
+                f"{day}: the broker says that the day's trades made {theirs:.2f}, "
                 f"the ledger's fills add up to {ours:.2f}",
             )
 
