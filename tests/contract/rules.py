@@ -137,9 +137,13 @@ class _OverError(Exception):
 
 @dataclass
 class Verdicts:
-    """What was found of each rule: the verdict, and what was seen. ``told``, if any, hears of each as it is found."""
+    """What was found of each rule: the verdict, and what was seen.
+
+    ``told``, if any, hears of each as it is found. A story is over when it has come to rule ``last``.
+    """
 
     told: Callable[[str, Verdict, str], None] | None = None
+    last: str = ""
     found: dict[str, tuple[Verdict, str]] = field(default_factory=dict)
 
     @contextlib.contextmanager
@@ -157,6 +161,8 @@ class Verdicts:
                 raise _OverError from error
         else:
             self._note(name, "kept", "; ".join(seen))
+        if name == self.last:
+            raise _OverError
 
     def _note(self, name: str, verdict: Verdict, seen: str) -> None:
         if self.found.get(name, ("kept", ""))[0] == "kept":  # a rule that was broken once is broken
@@ -267,6 +273,7 @@ def life(stage: Stage, verdicts: Verdicts) -> None:
         engine.wait_for(200, "trading", 90.0)
         _orders(stage)
         seen.append(f"{state}, then trading again")
+    told = engine.health().text + engine.ask("GET", "/metrics").text
     with verdicts.rule("drain") as seen:
         started = time.monotonic()
         code = engine.stop()
@@ -288,6 +295,7 @@ def life(stage: Stage, verdicts: Verdicts) -> None:
         seen.append(f"{len(lines)} lines")
     with verdicts.rule("no-secret") as seen:
         _wanted(_SECRET not in engine.output(), "the canary in the log")
+        _wanted(_SECRET not in told, "the canary in health or metrics")
         seen.append("the canary is nowhere")
 
 
@@ -351,11 +359,16 @@ def _judge_halt(stage: Stage, engine: Engine) -> str:
         connection.execute("UPDATE trading_state SET state = 'halted', reason = 'drill', changed_by = 'contract'")
         # In this transaction no intent can be committed: what is there now may leave, and nothing else.
         committed = {order_ref for (order_ref,) in connection.execute("SELECT order_ref FROM orders")}
-    until(lambda: engine.health().document.get("status") == "warn", "health to warn", 10.0, engine.health)
-    deadline = time.monotonic() + 2.0
-    while time.monotonic() < deadline:
+
+    def warns() -> bool:
         sent = {order["order_ref"] for order in stage.orders()}
         _wanted(sent <= committed, f"order {min(sent - committed, default='')} sent during the halt")
+        return engine.health().document.get("status") == "warn"
+
+    until(warns, "health to warn", 10.0, engine.health)
+    deadline = time.monotonic() + 2.0
+    while time.monotonic() < deadline:
+        _wanted(warns(), "health that no longer warns")
         time.sleep(0.05)
     (state,) = stage.query("SELECT state FROM trading_state")[0]
     _wanted(state == "halted", f"state {state}: the engine has lifted the halt")
@@ -531,10 +544,14 @@ def lost_lease(stage: Stage, verdicts: Verdicts) -> None:
         until(lambda: stage.venue.call("GET", "state")["now"][:19] > began[:19], "ticks that wait for it")
         before = len(stage.venue.witness())
         engine.signal(signal.SIGCONT)
-        code = engine.wait(30.0)
-        sent = [e for e in stage.venue.witness()[before:] if e["kind"] in ("order", "cancel")]
-        _wanted(not sent, f"{len(sent)} orders or cancels after it was fenced out")
-        _wanted(code == 77, f"exit {code}")
+
+        def ended() -> bool:
+            sent = [e for e in stage.venue.witness()[before:] if e["kind"] in ("order", "cancel")]
+            _wanted(not sent, f"{len(sent)} orders or cancels after it was fenced out")
+            return engine.exit_code() is not None
+
+        until(ended, "its end", 30.0)
+        _wanted(engine.exit_code() == 77, f"exit {engine.exit_code()}")
         seen.append("nothing more was sent, exit 77")
 
 
