@@ -393,7 +393,7 @@ def _read_link(section: _Section) -> LinkSettings:
         backoff_limit_seconds=section.number("backoff_limit_seconds", default.backoff_limit_seconds),
         login_wait_seconds=section.number("login_wait_seconds", default.login_wait_seconds),
         attempts_per_minute=section.count("attempts_per_minute", default.attempts_per_minute),
-        messages_per_second=section.count("messages_per_second", default.messages_per_second, 50),
+        messages_per_second=section.count("messages_per_second", default.messages_per_second, 47),
     )
     if settings.backoff_limit_seconds < settings.backoff_first_seconds:
         section.refuse(

@@ -99,6 +99,8 @@ class Engine:
         self._reconciled = False
         self._last_reconciliation: datetime | None = None
         self._reconcile_at = 0.0
+        self._reconciling: asyncio.Task[None] | None = None
+        self._superseded = False
         self._ledger_error: str | None = None
         self._data_error: str | None = None
         self._failure: Exception | None = None
@@ -191,14 +193,22 @@ class Engine:
                 except TimeoutError:
                     pass
                 continue
+            self._reconciling = asyncio.create_task(self._reconcile())
             try:
-                await self._reconcile()
+                await self._reconciling
                 self._reconcile_at = max(self._reconcile_at, time.monotonic() + _RETRY_SECONDS)
+            except asyncio.CancelledError:
+                if not self._superseded:
+                    self._reconciling.cancel()
+                    raise
+                self._superseded = False
             except sqlite3.Error as error:
                 self._ledger_failed(error)
             except LinkError as error:
                 log.warning("reconciliation_failed", reason=error)
                 self._reconcile_at = time.monotonic() + _RETRY_SECONDS
+            finally:
+                self._reconciling = None
 
     async def _do_duties(self) -> None:
         while True:
@@ -411,6 +421,9 @@ class Engine:
         self._reconciled = False
         self._last_tick = None
         self._cancel_asked.clear()
+        if self._reconciling is not None and not self._reconciling.done():
+            # What it waits for was asked before the broker was away: nobody need wait for that answer.
+            self._superseded = self._reconciling.cancel()
         problem = self._account_problem()
         if problem:
             log.error("account_refused", reason=problem)

@@ -344,6 +344,9 @@ class IbWatch:
             self._has_pnl = False
             self._executions_fetched = False
             self._pacer.clear()
+            if ib.isConnected():
+                # Whoever waits for an answer in a session that we end hears of it now, not after a time-out.
+                ib.wrapper.connectionClosed()
             ib.disconnect()
         if not ib.broken:
             self._set_state("unreachable", f"the connection to {self._where} was lost")

@@ -29,8 +29,9 @@ OnRefused = Callable[[Trade, int, str], None]
 OnBroken = Callable[[str], None]
 
 UNSET: Final = 1.7976931348623157e308
-# Ids of the messages that must not wait behind data requests: placeOrder, cancelOrder, reqGlobalCancel.
-_URGENT: Final = frozenset({"3", "4", "58"})
+# Ids of the messages that must not wait behind data requests: placeOrder, cancelOrder, reqGlobalCancel, and
+# reqCurrentTime, by which a session is known to live.
+_URGENT: Final = frozenset({"3", "4", "58", "49"})
 # The API's own clients take no longer message (ibapi, MAX_MSG_LEN); to gather one would fill the memory (bytes).
 _LONGEST_FRAME: Final = 0xFFFFFF
 _SHOWN: Final = 200

@@ -15,38 +15,45 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-# Of the tokens, so many only orders and cancels may take: a burst of data requests never makes an order wait a second.
-_RESERVED_SHARE: Final = 0.25
+# IB's limit is 50. Messages sent evenly may arrive together, so a few of them are left to the network.
+_MOST_IN_A_SECOND: Final = 48
 
 
-class Bucket:
-    """So many tokens; each comes back ``seconds`` after it was taken. So no window of that length sees more."""
+class TokenBucket:
+    """Tokens come back evenly, ``rate`` a second, up to ``capacity``; so no second sees more than both together."""
 
-    def __init__(self, tokens: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._taken: deque[float] = deque()
-        self._tokens = tokens
-        self._seconds = seconds
+    def __init__(self, rate: float, capacity: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate = rate
+        self._capacity = capacity
         self._clock = clock
+        self._tokens = capacity
+        self._counted_at = clock()
 
-    def wait(self, reserve: int = 0) -> float:
+    def wait(self, reserve: float = 0.0) -> float:
         """Return the seconds until a token can be taken with ``reserve`` others left; 0.0 when now."""
         now = self._clock()
-        while self._taken and now - self._taken[0] >= self._seconds:
-            self._taken.popleft()
-        missing = len(self._taken) + reserve + 1 - self._tokens
-        return 0.0 if missing <= 0 else self._taken[missing - 1] + self._seconds - now
+        self._tokens = min(self._capacity, self._tokens + (now - self._counted_at) * self._rate)
+        self._counted_at = now
+        # A clock's last digit must not make a token late by a turn of the event loop.
+        missing = reserve + 1.0 - self._tokens
+        return missing / self._rate if missing > 1e-6 else 0.0
 
     def take(self) -> None:
-        """Take a token, whether there is one or not."""
-        self._taken.append(self._clock())
+        """Take a token; call `wait` first."""
+        self._tokens -= 1.0
 
 
 class Pacer:
-    """At most ``per_second`` messages leave in any second: urgent ones first, the others while there is room."""
+    """Sends ``per_second`` messages a second and no burst above IB's limit: urgent ones first, then the others.
+
+    A burst is what the limit leaves above the steady pace. One token of it is kept for urgent messages: data requests
+    that wait never let an order wait for longer than for the next token.
+    """
 
     def __init__(self, per_second: int) -> None:
-        self._bucket = Bucket(per_second, 1.0)
-        self._reserve = int(per_second * _RESERVED_SHARE)
+        burst = max(1, min(per_second, _MOST_IN_A_SECOND - per_second))
+        self._bucket = TokenBucket(per_second, burst)
+        self._reserve = min(1, burst - 1)
         self._urgent: deque[Callable[[], None]] = deque()
         self._patient: deque[Callable[[], None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
@@ -96,14 +103,17 @@ class Backoff:
     Full jitter (a pause from 0 to the whole of it) spreads the clients of one gateway after it was restarted.
     """
 
-    def __init__(self, first_seconds: float, attempts_per_minute: int) -> None:
+    def __init__(
+        self, first_seconds: float, attempts_per_minute: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._first = first_seconds
         self._failures = 0
-        self._attempts = Bucket(attempts_per_minute, 60.0)
+        self._attempts: deque[float] = deque(maxlen=attempts_per_minute)
+        self._clock = clock
 
     def attempt(self) -> None:
         """Note that an attempt begins."""
-        self._attempts.take()
+        self._attempts.append(self._clock())
 
     def succeeded(self) -> None:
         """Begin with short pauses again."""
@@ -113,4 +123,7 @@ class Backoff:
         """Return the seconds to wait before the next attempt."""
         most = min(ceiling_seconds, self._first * 2.0 ** min(self._failures, 30))
         self._failures += 1
-        return max(random.uniform(0.0, most), self._attempts.wait())  # noqa: S311 jitter is no secret
+        allowed = 0.0
+        if len(self._attempts) == self._attempts.maxlen:
+            allowed = self._attempts[0] + 60.0 - self._clock()
+        return max(random.uniform(0.0, most), allowed)  # noqa: S311 jitter is no secret
