@@ -14,6 +14,7 @@ each frame that it is given. Bytes are in hex, and frames without their length.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import pkgutil
@@ -35,6 +36,7 @@ from ibapi.decoder import Decoder
 from ibapi.execution import ExecutionFilter
 from ibapi.order import Order
 from ibapi.order_cancel import OrderCancel
+from ibapi.server_versions import MIN_SERVER_VER_PROTOBUF
 from ibapi.wrapper import EWrapper
 
 UNSET = (UNSET_INTEGER, UNSET_LONG, UNSET_DOUBLE, UNSET_DECIMAL)
@@ -54,11 +56,15 @@ class Recorder:
         return len(message)
 
 
+class Complaint(Exception):
+    """What the client refuses to send."""
+
+
 class Complaints(EWrapper):  # type: ignore[misc]  # untyped
     """Turns what the client refuses to send into an exception."""
 
     def error(self, *details: Any) -> None:
-        raise ValueError(details)
+        raise Complaint(details)
 
 
 def stock() -> Contract:
@@ -183,9 +189,11 @@ def sent_at(version: int) -> dict[str, str]:
         client.conn = recorder = Recorder()
         client.serverVersion_, client.clientId = version, 7
         client.setConnState(EClient.CONNECTED)
-        ask(client)
-        (frame,) = recorder.sent
-        sent[name] = frame[4:].hex()
+        # A client does not ask an old server for what only newer ones know.
+        with contextlib.suppress(Complaint):
+            ask(client)
+            (frame,) = recorder.sent
+            sent[name] = frame[4:].hex()
     return sent
 
 
@@ -232,7 +240,11 @@ def told_of(version: int, replies: list[list[str]]) -> list[list[list[object]]]:
         listener = Listener()
         decoder = Decoder(listener, version)
         for frame in map(bytes.fromhex, frames):
-            number, body = int.from_bytes(frame[:4], "big"), frame[4:]
+            if version < MIN_SERVER_VER_PROTOBUF:
+                name, _, body = frame.partition(b"\0")
+                number = int(name)
+            else:
+                number, body = int.from_bytes(frame[:4], "big"), frame[4:]
             if number > PROTOBUF_MSG_ID:
                 decoder.processProtoBuf(body, number - PROTOBUF_MSG_ID)
             else:
