@@ -434,6 +434,71 @@ async def test_clients_learn_at_once_that_the_simulator_stops() -> None:
         await asyncio.wait_for(gone.wait(), 1)
 
 
+async def test_delayed_data_are_sent_to_who_takes_them_and_refused_to_who_does_not() -> None:
+    async with running(SIMULATOR_MARKET_DATA="delayed") as simulator, connected(simulator.port) as client:
+        client.reqMktData(AAPL)
+        await until(lambda: 354 in client.codes)
+        client.reqMarketDataType(3)
+        ticker = client.reqMktData(AAPL, snapshot=True)
+        await until(lambda: ticker.bid > 0 and ticker.close > 0)
+        assert (ticker.marketDataType, ticker.bid < ticker.ask, ticker.volume > 0) == (3, True, True)
+        assert 10167 in client.codes
+
+
+async def test_the_account_is_told_now_and_then_without_a_change() -> None:
+    async with running(SIMULATOR_ACCOUNT_UPDATE_SECONDS="0.2") as simulator, connected(simulator.port) as client:
+        told: list[str] = []
+        client.accountValueEvent += lambda value: told.append(value.tag)
+        await until(lambda: told.count("NetLiquidation") >= 2)
+
+
+async def test_who_goes_on_sending_too_fast_is_cut_off() -> None:
+    limits = {"SIMULATOR_MESSAGES_PER_SECOND": "20", "SIMULATOR_DISCONNECT_AFTER": "30"}
+    async with running(**limits) as simulator, connected(simulator.port, readonly=True) as client:
+        client.client.MaxRequests = 0
+        gone = asyncio.Event()
+        client.disconnectedEvent += gone.set
+        for _ in range(60):
+            client.client.reqCurrentTime()
+        await asyncio.wait_for(gone.wait(), 5)
+        assert client.codes.count(100) == 30
+        async with connected(simulator.port, readonly=True) as again:
+            assert again.isConnected()
+
+
+async def test_a_second_summary_of_a_kind_is_served_and_a_third_one_refused() -> None:
+    async with running() as simulator, connected(simulator.port) as client:
+        for request_id in (9001, 9002, 9003):
+            client.client.reqAccountSummary(request_id, "All", "NetLiquidation,$LEDGER:ALL")
+        await until(lambda: 322 in client.codes)
+        text = "Error processing request: Maximum number of account summary requests exceeded"
+        assert client.errors[-1] == (9003, 322, text)
+
+
+@pytest.mark.parametrize("moment", ["00010101 00:00:00 Asia/Tokyo", "99991231", "20261122 10:00:00 America"])
+async def test_moments_at_the_ends_of_the_calendar_are_refused(moment: str) -> None:
+    async with running() as simulator, connected(simulator.port) as client:
+        client.errors.clear()
+        assert not await client.reqHistoricalDataAsync(AAPL, moment, "1 D", "1 hour", "TRADES", useRTH=False)
+        assert not await client.reqHistoricalTicksAsync(AAPL, moment, "", 10, "TRADES", useRth=False)
+        assert not await client.reqExecutionsAsync(ExecutionFilter(time=moment))
+        reason = f"time {moment!r} is not YYYYMMDD-HH:MM:SS in UTC or with a time zone"
+        assert [(error[1], error[2].endswith(reason)) for error in client.errors] == [
+            (162, True),
+            (10187, True),
+            (322, True),
+        ]
+
+
+async def test_history_before_its_beginning_is_empty() -> None:
+    async with running() as simulator, connected(simulator.port) as client:
+        client.errors.clear()
+        before = "19700102 00:00:00"
+        assert not await client.reqHistoricalDataAsync(AAPL, before, "1 D", "1 hour", "TRADES", useRTH=False)
+        assert not await client.reqHistoricalTicksAsync(AAPL, "", before, 10, "BID_ASK", useRth=False)
+        assert {error[2].rpartition(":")[2] for error in client.errors} == {"HMDS query returned no data"}
+
+
 async def test_a_request_that_is_not_simulated_is_refused_by_its_id() -> None:
     async with running() as simulator, connected(simulator.port) as client:
         client.errors.clear()

@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ib_async import IB, LimitOrder, Order
 
-from gateway_simulator.messages import TextDialect
+from gateway_simulator.messages import TextDialect, dialect_for
 from gateway_simulator.model import ContractQuery, OrderTerms
-from gateway_simulator.requests import PlaceOrder
+from gateway_simulator.requests import PlaceOrder, Request
 from gateway_simulator.wire import LARGEST_FRAME, FieldError, Fields, WireError, frame, read_frame, split_fields
 from tests.simulator.support import AAPL, ACCOUNT, connected, running
 
@@ -123,6 +123,16 @@ def test_an_order_with_odd_or_missing_fields_is_read_or_refused(odd: dict[int, s
     fields = [odd.get(index, field) for index, field in enumerate(_GOOD_ORDER)][:length]
     with contextlib.suppress(FieldError):
         assert isinstance(TextDialect(178).decode_fields(Fields(["3", *fields])), PlaceOrder)
+
+
+@given(st.integers(100, 225), st.integers(-1, 120), st.lists(_odd_fields, max_size=30))
+def test_a_request_of_any_fields_at_any_version_is_read_or_refused(
+    version: int, number: int, fields: list[str]
+) -> None:
+    body = frame(*fields)[4:]
+    body = struct.pack(">i", number) + body if version > 200 else f"{number}\0".encode() + body
+    with contextlib.suppress(FieldError):
+        assert isinstance(dialect_for(version).decode(body), Request)
 
 
 @given(st.binary(max_size=40))

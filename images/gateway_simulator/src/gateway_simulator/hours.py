@@ -193,13 +193,14 @@ def parse_time(text: str, zone: str = "UTC") -> datetime:
         if match is None:
             raise ValueError
         day, separator, clock, named = match.groups()
-        # A name that is not in the time zone database raises ZoneInfoNotFoundError, a KeyError.
+        # A name that is not in the time zone database raises ZoneInfoNotFoundError, a KeyError, and the name of a
+        # group of zones an OSError; at the ends of the calendar there is no moment before or after (OverflowError).
         place = ZoneInfo(named or ("UTC" if separator == "-" else zone))
         if clock is None:
             moment = datetime.strptime(day, "%Y%m%d").replace(tzinfo=place) + timedelta(days=1)
         else:
             seconds = clock if len(clock) == 8 else f"{clock}:00"
             moment = datetime.strptime(f"{day} {seconds}", "%Y%m%d %H:%M:%S").replace(tzinfo=place)
-    except (ValueError, KeyError):
+        return moment.astimezone(UTC)
+    except (ValueError, KeyError, OSError, OverflowError):
         raise ValueError(f"time {text!r} is not YYYYMMDD-HH:MM:SS in UTC or with a time zone") from None
-    return moment.astimezone(UTC)

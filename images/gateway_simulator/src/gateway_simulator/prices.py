@@ -346,6 +346,8 @@ class PriceService(Service):
                 raise ValueError("Duplicate ticker id")
             if duration > MOST_BARS * bar_seconds:
                 raise ValueError(f"{duration // bar_seconds} bars, at most {MOST_BARS} are served at once")
+            if end.timestamp() <= HISTORY_BEGINS:
+                raise ValueError("HMDS query returned no data")
         except ValueError as error:
             self._fail(request_id, 162, f"{_HISTORY_ERROR}{error}")
             return
@@ -400,6 +402,8 @@ class PriceService(Service):
             else:
                 end = min(now, parse_time(request.end).timestamp())
                 start = end - request.count
+            if end <= HISTORY_BEGINS or start > now:
+                raise ValueError("HMDS query returned no data")
         except ValueError as error:
             self._fail(request_id, 10187, f"Failed to request historical ticks:{error}")
             return
