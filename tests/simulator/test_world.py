@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -13,11 +14,16 @@ from typing import Any
 
 import duckdb
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
 
+from gateway_simulator.broker import Broker
 from gateway_simulator.contracts import expiries, listed, strikes_around
 from gateway_simulator.hours import NEVER, ExchangeHours, WeeklySession, always_open_text, parse_time
 from gateway_simulator.market import Market, option_price
-from gateway_simulator.model import ContractQuery
+from gateway_simulator.model import ContractQuery, Instrument, Quote
 from gateway_simulator.replay import Replay, ReplayError, read_bars
 from gateway_simulator.scenario import ScenarioError, open_world, read_scenario
 from gateway_simulator.world import World
@@ -468,3 +474,68 @@ def test_a_replay_goes_with_a_world_and_not_with_a_scenario(tmp_path: Path) -> N
         64,
         f"SIMULATOR_REPLAY='{path}': wanted empty, for a scenario names its own replays\n",
     )
+
+
+# --- anything at all -------------------------------------------------------------------------------------------------
+
+EXAMPLE = yaml.safe_load(example())
+_junk = st.recursive(
+    st.one_of(
+        st.none(), st.booleans(), st.integers(-5, 10**20), st.floats(), st.text(max_size=8), st.dates(),
+        st.sampled_from(["AAPL", "ES", "mon-sun", "00:00-24:00", "24:00", "25:61", "STK", "OPT", "us_stocks", "USD"]),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(st.one_of(st.text(max_size=5), st.integers(0, 9)), inner, max_size=3),
+    ),
+    max_leaves=4,
+)  # fmt: skip
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the path of every node of a document."""
+    yield path
+    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in entries:
+        yield from places(inner, (*path, key))
+
+
+def changed(value: Any, path: tuple[Any, ...], junk: Any) -> Any:
+    """Return a document with something else at one place."""
+    if not path:
+        return junk
+    copy: Any = dict(value) if isinstance(value, dict) else list(value)
+    copy[path[0]] = changed(copy[path[0]], path[1:], junk)
+    return copy
+
+
+@examples(max_examples=100, deadline=None)
+@given(st.data())
+def test_a_scenario_with_anything_anywhere_is_played_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    document = EXAMPLE
+    for _ in range(data.draw(st.integers(1, 3))):
+        document = changed(document, data.draw(st.sampled_from(list(places(document)))), data.draw(_junk))
+    path = tmp_path_factory.getbasetemp() / "scenario.yml"
+    path.write_text(yaml.safe_dump(document))
+    try:
+        played = read_scenario(path, "DU1234567", 1, 2.0, NOW)
+    except ScenarioError as error:
+        refused = str(error).splitlines()
+    else:
+        refused = []
+    assert all(line.startswith(f"{path}: ") for line in refused)
+    if refused:
+        return
+    # What is not refused can be played.
+    market = played.market()
+
+    def quote(instrument: Instrument) -> Quote:
+        return market.quote(instrument, NOW.timestamp())
+
+    broker = Broker(played.account, played.catalogue, quote, lambda: NOW, played.rules, played.hours, played.zone)
+    assert broker.valuation().net_liquidation == broker.valuation().cash + broker.valuation().market_value
+    for instrument in list(played.catalogue)[::10]:
+        assert quote(instrument).bid > 0
+        assert all(played.trading_hours(instrument, NOW.timestamp()))

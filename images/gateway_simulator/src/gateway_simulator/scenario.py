@@ -277,7 +277,7 @@ class _Scenario:
             path = f"hours.{name}"
             entry = self._mapping(path, value, ("time_zone", "trading", "liquid", "holidays", "early_closes"))
             if "time_zone" not in entry or "trading" not in entry:
-                self._problem(path, ", ".join(entry) or "nothing", "at least time_zone and trading")
+                self._problem(path, _keys(entry), "at least time_zone and trading")
             zone = self._read("time_zone", entry, _zone, "the name of a time zone", "UTC", path)
             trading = self._week(f"{path}.trading", entry.get("trading"))
             liquid = self._week(f"{path}.liquid", entry["liquid"]) if "liquid" in entry else trading
@@ -331,7 +331,7 @@ class _Scenario:
                 if key in entry
             }
             if "symbol" not in entry:
-                self._problem(path, ", ".join(entry) or "nothing", "a symbol")
+                self._problem(path, _keys(entry), "a symbol")
             if values.get("hours") is not None and values["hours"] not in hours:
                 self._problem(
                     f"{path}.hours", repr(values["hours"]), f"one of {', '.join(hours) or 'none: there are none'}"
@@ -451,7 +451,7 @@ class _Scenario:
         symbol = self._read("symbol", entry, _text, "a symbol of the file", made[0].symbol, path)
         if not file:
             if "file" not in entry:
-                self._problem(path, ", ".join(entry) or "nothing", "a file")
+                self._problem(path, _keys(entry), "a file")
             return
         try:
             series = read_bars(self._folder / file, gaps)
@@ -545,7 +545,9 @@ class _Scenario:
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def _problem(self, path: str, seen: str, wanted: str) -> None:
-        self.problems.append(f"{path or 'the file'}: saw {seen}, wanted {wanted}")
+        message = f"{path or 'the file'}: saw {seen}, wanted {wanted}"
+        # A key may hold anything, and a message has one line.
+        self.problems.append("".join(one if one.isprintable() else repr(one)[1:-1] for one in message))
 
     def _mapping(self, path: str, value: Any, known: tuple[str, ...] | None = None) -> dict[Any, Any]:
         if value is None:
@@ -586,6 +588,10 @@ class _Scenario:
         except (ValueError, TypeError):
             self._problem(path, repr(value), wanted)
             return default
+
+
+def _keys(mapping: Mapping[Any, Any]) -> str:
+    return ", ".join(map(str, mapping)) or "nothing"
 
 
 def _moment(value: Any) -> datetime:
