@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -32,9 +32,7 @@ from .model import (
     AT_CLOSE,
     LIMITED,
     NO_CENTS,
-    ORDER_TYPES,
     STOPS,
-    TIMES_IN_FORCE,
     TRAILING,
     Charged,
     Event,
@@ -52,9 +50,8 @@ from .model import (
     Quote,
     Valuation,
 )
+from .rules import objections, terms_of, watched
 
-LARGEST_QUANTITY = 1_000_000_000
-LARGEST_PRICE = 1_000_000_000
 FIRST_PERM_ID = 1_000_000_001
 # Of the day's finished orders as many are kept, with their executions.
 # There must be a next one of 32 bits.
@@ -393,7 +390,7 @@ class Broker:
 
     def _order(self, request: OrderRequest, instrument: Instrument) -> Order:
         order = Order(
-            **_terms(request),
+            **terms_of(request),
             client_id=request.client_id,
             order_id=request.order_id,
             perm_id=self._next_perm_id,
@@ -473,7 +470,7 @@ class Broker:
             return []
         events: list[Event] = []
         if order.order_type in STOPS | TRAILING and not order.triggered:
-            order, triggered = _watched(order, instrument, quote)
+            order, triggered = watched(order, instrument, quote)
             if not triggered:
                 if order is not self.orders[order.key]:
                     self._put(order)
@@ -636,7 +633,7 @@ class Broker:
         if problem is not None:
             # The unchanged order follows, so that the client's view of it is the broker's again.
             return [_failed(request, *problem), OrderChanged(order)]
-        terms = _terms(request) | {"parent_id": order.parent_id, "transmit": order.transmit}
+        terms = terms_of(request) | {"parent_id": order.parent_id, "transmit": order.transmit}
         if order.parent_id and not request.oca_group:
             terms |= {"oca_group": order.oca_group, "oca_type": order.oca_type}
         changed = order.changed(**terms, quantity=int(request.quantity))
@@ -668,7 +665,7 @@ class Broker:
             return [_failed(request, *problem)]
         quantity = int(request.quantity)
         order = Order(
-            **_terms(request),
+            **terms_of(request),
             client_id=request.client_id,
             order_id=request.order_id,
             perm_id=0,
@@ -686,7 +683,7 @@ class Broker:
 
     def _problem(self, request: OrderRequest, instrument: Instrument) -> tuple[int, str] | None:
         """Return the error code and text that refuses the request's terms, or None."""
-        reason = next(self._objections(request, instrument), None)
+        reason = next(objections(request, instrument, self.account, self._clock(), self._day.replace("-", "")), None)
         if reason is not None:
             return 201, f"Order rejected - reason:{reason}"
         prices = [request.limit_price if request.order_type in LIMITED else None, request.trail_stop_price]
@@ -694,53 +691,6 @@ class Broker:
         if any(price % instrument.min_tick for price in prices if price is not None):
             return 110, "The price does not conform to the minimum price variation for this contract."
         return None
-
-    def _objections(self, request: OrderRequest, instrument: Instrument) -> Iterator[str]:
-        """Yield what of an order cannot be played."""
-        kind, tif = request.order_type, request.tif
-        if request.unsupported:
-            yield f"{request.unsupported} is not simulated"
-        if request.account not in ("", self.account):
-            yield f"account {request.account} is not {self.account}"
-        if request.action not in ("BUY", "SELL"):
-            yield f"action {request.action!r} is neither BUY nor SELL"
-        if kind not in ORDER_TYPES:
-            yield f"order type {kind!r} is not simulated, only {', '.join(sorted(ORDER_TYPES))}"
-        if tif not in TIMES_IN_FORCE:
-            yield f"time in force {tif!r} is not simulated, only {', '.join(sorted(TIMES_IN_FORCE))}"
-        if not 0 < request.quantity <= LARGEST_QUANTITY or request.quantity != int(request.quantity):
-            yield f"quantity {request.quantity} is not a whole number of 1 to {LARGEST_QUANTITY}"
-        if instrument.sec_type == "IND":
-            yield f"{instrument.symbol} is an index, which cannot be traded"
-        if instrument.expiry and instrument.expiry < self._day.replace("-", ""):
-            yield f"{instrument.local_symbol} expired on {instrument.expiry}"
-        if request.oca_type not in (0, 1, 2, 3):
-            yield f"OCA type {request.oca_type} is not one of 1, 2, 3"
-        if kind in LIMITED - {"TRAIL LIMIT"} and not _is_price(request.limit_price):
-            yield f"limit price {request.limit_price} is not between 0 and {LARGEST_PRICE}"
-        if kind in STOPS and not _is_price(request.aux_price):
-            yield f"stop price {request.aux_price} is not between 0 and {LARGEST_PRICE}"
-        if kind in TRAILING and _is_price(request.aux_price) == _is_percent(request.trailing_percent):
-            yield f"one of trailing amount {request.aux_price} and percent {request.trailing_percent} is wanted"
-        if kind == "TRAIL LIMIT":
-            if (request.limit_price_offset is None) == (request.limit_price is None):
-                yield f"one of limit price {request.limit_price} and its offset {request.limit_price_offset} is wanted"
-            if request.limit_price is not None and request.trail_stop_price is None:
-                yield "a trailing limit order with a limit price wants a trailing stop price"
-        if (kind in AT_CLOSE or tif == "OPG") and not instrument.hours:
-            yield f"{tif} {kind} wants an exchange that opens and closes, this one never does"
-        if kind in AT_CLOSE and tif != "DAY":
-            yield f"time in force of {kind} is {tif}, wanted DAY"
-        if kind in STOPS | TRAILING and tif in ("IOC", "FOK", "OPG"):
-            yield f"time in force {tif} does not go with order type {kind}"
-        if tif == "GTD":
-            try:
-                end = parse_time(request.good_till_date, instrument.time_zone)
-            except ValueError as error:
-                yield f"good till date: {error}"
-            else:
-                if end <= self._clock():
-                    yield f"good till date {request.good_till_date} is over"
 
     def _family_problem(self, request: OrderRequest) -> tuple[int, str] | None:
         if not request.parent_id:
@@ -957,58 +907,6 @@ class Broker:
 
 def _failed(request: OrderRequest, code: int, text: str) -> OrderFailed:
     return OrderFailed(request.client_id, request.order_id, code, text)
-
-
-def _terms(request: OrderRequest) -> dict[str, Any]:
-    """Return the terms of a checked request as fields of Order; prices that its type does not have are left out."""
-    kind = request.order_type
-    terms = request.terms
-    terms["limit_price"] = request.limit_price if kind in LIMITED else None
-    terms["aux_price"] = request.aux_price if kind in STOPS | TRAILING else None
-    if kind not in TRAILING:
-        terms |= {"trail_stop_price": None, "trailing_percent": None}
-    if kind != "TRAIL LIMIT":
-        terms["limit_price_offset"] = None
-    elif request.limit_price is not None and request.trail_stop_price is not None:
-        terms["limit_price_offset"] = abs(request.trail_stop_price - request.limit_price)
-    return terms
-
-
-def _watched(order: Order, instrument: Instrument, quote: Quote) -> tuple[Order, bool]:
-    """Return a stop order as the quote leaves it, its stop price moved if it trails, and whether it is triggered.
-
-    Stops watch the last price, those of currencies the side of the book that they would trade against.
-    """
-    buying = order.action == "BUY"
-    price = quote.last
-    if instrument.sec_type == "CASH":
-        price = quote.ask if buying else quote.bid
-    stop = order.aux_price
-    limit = order.limit_price
-    if order.order_type in TRAILING:
-        percent = order.trailing_percent
-        distance = (order.aux_price or NO_CENTS) if percent is None else price * percent / 100
-        trailed = _whole_ticks(price + distance if buying else price - distance, instrument.min_tick, up=buying)
-        start = order.trail_stop_price if order.stop_price is None else order.stop_price
-        stop = trailed if start is None else min(start, trailed) if buying else max(start, trailed)
-        if order.order_type == "TRAIL LIMIT":
-            offset = order.limit_price_offset or NO_CENTS
-            limit = stop + offset if buying else stop - offset
-    if stop != order.stop_price or limit != order.limit_price:
-        order = order.changed(stop_price=stop, limit_price=limit)
-    return order, stop is not None and (price >= stop if buying else price <= stop)
-
-
-def _whole_ticks(price: Decimal, tick: Decimal, *, up: bool) -> Decimal:
-    return (price / tick).to_integral_value(ROUND_CEILING if up else ROUND_FLOOR) * tick
-
-
-def _is_price(price: Decimal | None) -> bool:
-    return price is not None and 0 < price <= LARGEST_PRICE
-
-
-def _is_percent(percent: Decimal | None) -> bool:
-    return percent is not None and 0 < percent < 100
 
 
 def _timestamp(moment: datetime) -> str:
