@@ -480,7 +480,7 @@ class Session:
             await twin.ib.connectAsync(HOST, port, clientId=0, timeout=0.5)
         self.told["twin"] = [error[1:] for error in twin.errors if error[1] == 326]
         reader = Client()
-        await reader.connect(read_only_port, 1)
+        await reader.connect(read_only_port, 1, readonly=True)
         trade = reader.ib.placeOrder(AAPL, api.MarketOrder("BUY", 1))
         error = await reader.error(321)
         self.told["read_only"] = [error[0] == trade.order.orderId, *error[1:]]

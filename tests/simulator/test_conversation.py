@@ -452,6 +452,24 @@ async def test_the_account_is_told_now_and_then_without_a_change() -> None:
         await until(lambda: told.count("NetLiquidation") >= 2)
 
 
+async def test_a_read_only_gateway_tells_of_everything_but_orders() -> None:
+    async with running(READ_ONLY_API="yes") as simulator, connected(simulator.port, readonly=True) as client:
+        assert values(client)["NetLiquidation"] == Decimal("1000000.00")
+        assert await client.reqExecutionsAsync() == []
+        assert len(await client.reqContractDetailsAsync(AAPL)) == 1
+        client.errors.clear()
+        placed = client.placeOrder(AAPL, MarketOrder("BUY", 1))
+        client.cancelOrder(placed.order)
+        client.reqGlobalCancel()
+        client.client.reqOpenOrders()
+        client.client.reqAllOpenOrders()
+        client.client.reqCompletedOrders(apiOnly=False)
+        await until(lambda: len(client.errors) == 6)
+        assert {code for _, code, _ in client.errors} == {321}
+        assert [request_id for request_id, _, _ in client.errors[:2]] == [placed.order.orderId] * 2
+        assert client.fills() == []
+
+
 async def test_who_goes_on_sending_too_fast_is_cut_off() -> None:
     limits = {"SIMULATOR_MESSAGES_PER_SECOND": "20", "SIMULATOR_DISCONNECT_AFTER": "30"}
     async with running(**limits) as simulator, connected(simulator.port, readonly=True) as client:

@@ -29,6 +29,15 @@ from .requests import Request
 from .service import Service
 
 READ_ONLY = "Error validating request:-'{}' : cause - The API interface is currently in Read-Only mode."
+_REFUSED_READ_ONLY = (
+    requests.PlaceOrder,
+    requests.CancelOrder,
+    requests.CancelAllOrders,
+    requests.RequestOpenOrders,
+    requests.RequestAllOpenOrders,
+    requests.RequestAutoOpenOrders,
+    requests.RequestCompletedOrders,
+)
 # The client that may own the orders that were made by hand.
 DEFAULT_CLIENT = 0
 SIDES = {"": ("BOT", "SLD"), "BUY": ("BOT",), "BOT": ("BOT",), "SELL": ("SLD",), "SLD": ("SLD",), "SSHORT": ("SLD",)}
@@ -39,7 +48,11 @@ class OrderService(Service):
 
     @property
     def handlers(self) -> Mapping[type[Request], Callable[[Any], None]]:
-        """What is done at each kind of request."""
+        """What is done at each kind of request; a read-only gateway tells of executions alone."""
+        if self._simulator.settings.read_only:
+            return dict.fromkeys(_REFUSED_READ_ONLY, self._refuse) | {
+                requests.RequestExecutions: self._request_executions
+            }
         return {
             requests.PlaceOrder: self._place_order,
             requests.CancelOrder: self._cancel_order,
@@ -75,8 +88,6 @@ class OrderService(Service):
     # --- doing ------------------------------------------------------------------------------------------------------
 
     def _place_order(self, request: requests.PlaceOrder) -> None:
-        if self._is_read_only(request.order_id, "placeOrder"):
-            return
         assert self._session.client_id is not None  # noqa: S101 - a request is only received after startApi
         found = self._simulator.catalogue.find(request.contract)
         order = OrderRequest(
@@ -94,12 +105,10 @@ class OrderService(Service):
         self._simulator.place(self._session, order)
 
     def _cancel_order(self, request: requests.CancelOrder) -> None:
-        if not self._is_read_only(request.order_id, "cancelOrder"):
-            self._simulator.cancel(self._session, request.order_id)
+        self._simulator.cancel(self._session, request.order_id)
 
     def _cancel_all_orders(self, _request: Request) -> None:
-        if not self._is_read_only(NO_REQUEST, "reqGlobalCancel"):
-            self._simulator.cancel_all(self._session)
+        self._simulator.cancel_all(self._session)
 
     # --- telling ----------------------------------------------------------------------------------------------------
 
@@ -117,7 +126,7 @@ class OrderService(Service):
         if self._session.client_id != DEFAULT_CLIENT:
             text = f"Only the default client (i.e {DEFAULT_CLIENT}) can auto bind orders."
             self._fail(NO_REQUEST, 327, text)
-        elif not self._is_read_only(NO_REQUEST, "reqAutoOpenOrders"):
+        else:
             self._simulator.broker.auto_bind = request.bind
 
     def _request_completed_orders(self, request: requests.RequestCompletedOrders) -> None:
@@ -150,12 +159,9 @@ class OrderService(Service):
     def _instrument(self, entry: Order | Execution) -> Instrument:
         return self._simulator.catalogue[entry.con_id]
 
-    def _is_read_only(self, request_id: int, what: str) -> bool:
-        """Tell whether orders are refused; fail the request when they are."""
-        if not self._simulator.settings.read_only:
-            return False
-        self._fail(request_id, 321, READ_ONLY.format(what))
-        return True
+    def _refuse(self, request: Request) -> None:
+        order_id = request.order_id if isinstance(request, requests.PlaceOrder | requests.CancelOrder) else NO_REQUEST
+        self._fail(order_id, 321, READ_ONLY.format(type(request).__name__))
 
     def _order(self, order: Order) -> list[bytes]:
         terms = self._dialect.open_order(self._account, self._instrument(order), order)
