@@ -16,7 +16,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
-from . import log
+from . import health, log
 from .breaker import CircuitBreaker
 from .config import Deployment, EngineConfig
 from .containment import Containment
@@ -779,16 +779,11 @@ class Engine:
         return None if self._last_tick is None else time.monotonic() - self._last_tick
 
     def _data_problem(self) -> str | None:
-        """Say why the data is too old; before the first tick of a session, or of the exchange's, that is missing."""
-        age, limit = self._last_tick_age(), self._config.max_tick_age_seconds
-        since = self.ticks_due_since(now := utc_now())
-        if limit is None or not self._instruments or since is None:
+        if not self._instruments:
             return None
-        if (now - since).total_seconds() <= limit:
-            return None
-        if age is None:
-            return "no tick yet"
-        return f"last tick {age:.1f} s ago, wanted at most {limit:g} s" if age > limit else None
+        now = utc_now()
+        limit = self._config.max_tick_age_seconds
+        return health.data_problem(self._last_tick_age(), limit, self.ticks_due_since(now), now)
 
     def _checks(self) -> dict[str, tuple[str, str]]:
         """Return name -> (status, output) of every check; output is empty for a pass."""
@@ -828,31 +823,16 @@ class Engine:
 
     def health(self) -> dict[str, Any]:
         """Return the health document of the engine contract (docs/engine-contract.md)."""
-        checks = self._checks()
-        statuses = {status for status, _ in checks.values()}
-        status = "fail" if "fail" in statuses else "warn" if "warn" in statuses else "pass"
-        age = self._last_tick_age()
-        state: str = self._link.state
-        if state == "ready" and age is not None and self._data_problem():
-            state = "data_stale"
-        connected_at, reconciled_at = self._link.connected_at, self._last_reconciliation
-        document: dict[str, Any] = {"status": status}
-        if status != "pass":
-            document["output"] = "; ".join(f"{name}: {text}" for name, (_, text) in checks.items() if text)
+        reconciled_at = self._last_reconciliation
+        document = health.compose(
+            self._deployment,
+            self._config.strategy_name,
+            self.role,
+            self._link,
+            self._last_tick_age(),
+            self._checks(),
+        )
         return document | {
-            "releaseId": self._deployment.release,
-            "stack": self._deployment.stack,
-            "slot": self._deployment.slot,
-            "account": self._deployment.account,
-            "role": self.role,
-            "strategy": self._config.strategy_name,
-            "gateway": {
-                "state": state,
-                "server_version": self._link.server_version,
-                "accounts": list(self._link.accounts),
-                "connected_at": iso(connected_at) if connected_at else None,
-            },
-            "data": {"last_tick_age_seconds": None if age is None else round(age, 3)},
             "trading": {
                 "blocked_by": dict(self.blockers()),
                 "restricted_by": dict(self._restrictions),
@@ -863,10 +843,6 @@ class Engine:
             "positions": {symbol: quantity for symbol, quantity in self._positions.values() if quantity},
             "ledger": {"schema_version": self._ledger.schema_version, "rows": dict(self._ledger.rows)},
             "last_reconciliation": iso(reconciled_at) if reconciled_at else None,
-            "checks": {
-                name: {"status": status, "output": text} if text else {"status": status}
-                for name, (status, text) in checks.items()
-            },
         }
 
     def refresh_metrics(self) -> None:

@@ -251,13 +251,14 @@ class _Stop(QuietListener):
     async def _close_one(self, position: Position) -> str | None:
         symbol = position.instrument.symbol
         try:
-            venue = await self._link.venue(position)
+            hours = await self._link.find_venue(position)
         except UnknownInstrumentError as error:
             self._unable[symbol] = str(error)
             return None
         now = utc_now()
-        if not venue.is_open(now):
-            opens = venue.opens_at(now)
+        # Where the hours are not known the broker will tell.
+        if hours is not None and hours.is_known(now) and not hours.is_open(now):
+            opens = hours.opens_at(now)
             self._unable[symbol] = f"{symbol}: its market is closed" + (f" until {iso(opens)}" if opens else "")
             return None
         self._unable.pop(symbol, None)

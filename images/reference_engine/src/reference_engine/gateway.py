@@ -19,13 +19,12 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterator, Seque
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, NamedTuple, Protocol
-from zoneinfo import ZoneInfo
 
 from ib_async import Contract, Order, OrderStatus, StartupFetchNONE
 
 from . import log
 from .config import LinkSettings
-from .hours import ExchangeHours
+from .hours import ExchangeHours, Hours, HoursError, parse
 from .ib import UNSET, IbSession, perm_id
 from .model import (
     AccountValues,
@@ -176,21 +175,6 @@ class Holdings(NamedTuple):
 
     orders: tuple[OpenOrder, ...]
     positions: tuple[Position, ...]
-
-
-class Venue(NamedTuple):
-    """Where an instrument trades at the market, and its sessions (start, end) of the coming days; none: not known."""
-
-    exchange: str
-    sessions: tuple[tuple[datetime, datetime], ...]
-
-    def is_open(self, moment: datetime) -> bool:
-        """Whether it trades; a venue whose hours are not known counts as open, for the broker will tell."""
-        return not self.sessions or any(start <= moment < end for start, end in self.sessions)
-
-    def opens_at(self, moment: datetime) -> datetime | None:
-        """Return the start of the next session, None when it is not known."""
-        return min((start for start, _ in self.sessions if start > moment), default=None)
 
 
 @dataclass(frozen=True)
@@ -705,8 +689,11 @@ class IbEmergency(IbWatch):
         """Ask for the end of every order of the login, whoever's it is. Raises `LinkError`."""
         self._session_or_fail.client.reqGlobalCancel()
 
-    async def venue(self, position: Position) -> Venue:
-        """Return where and when a position can be closed. Raises `UnknownInstrumentError`, `LinkError`."""
+    async def find_venue(self, position: Position) -> Hours | None:
+        """Learn where a position can be closed, and return when; None where the broker does not tell hours.
+
+        Raises `UnknownInstrumentError`, `LinkError`.
+        """
         instrument = position.instrument
         asked = Contract(conId=instrument.con_id)
         found = await self._answer(self._session_or_fail.reqContractDetailsAsync(asked), "contract details")
@@ -720,8 +707,11 @@ class IbEmergency(IbWatch):
         self._contracts[instrument.con_id] = contract
         # Stocks and options trade at the market in regular hours only; futures and currencies whenever they trade.
         regular = contract.secType in ("STK", "OPT")
-        hours = details.liquidHours if regular else details.tradingHours
-        return Venue(contract.exchange, _trading_sessions(str(hours or ""), str(details.timeZoneId or "")))
+        try:
+            return parse(details.liquidHours if regular else details.tradingHours, details.timeZoneId)
+        except HoursError as error:
+            log.warning("exchange_hours_unknown", symbol=instrument.symbol, reason=error)
+            return None
 
     def close(self, order_ref: str, position: Position) -> int:
         """Send the market order that closes a position whose venue is known; returns its id. Raises `LinkError`."""
@@ -788,24 +778,6 @@ def _instrument(contract: Any) -> Instrument:
         con_id=int(contract.conId),
         multiplier=_multiplier(contract),
     )
-
-
-def _trading_sessions(hours: str, zone: str) -> tuple[tuple[datetime, datetime], ...]:
-    """Read a broker's hours: ``20261125:0930-20261125:1600;20261126:CLOSED``, in its time zone (IB API)."""
-    try:
-        where = ZoneInfo(zone)
-        return tuple(
-            (_moment(start, where), _moment(end, where))
-            for start, _, end in (part.partition("-") for part in hours.split(";") if part.strip())
-            if end
-        )
-    except (ValueError, KeyError, OSError):
-        log.warning("hours_unknown", hours=hours, zone=zone)
-        return ()
-
-
-def _moment(text: str, zone: ZoneInfo) -> datetime:
-    return datetime.strptime(text.strip(), "%Y%m%d:%H%M").replace(tzinfo=zone)
 
 
 _SIDES: Final[dict[str, Side]] = {"BOT": "BUY", "SLD": "SELL"}

@@ -13,13 +13,14 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
-from . import ledger, log
+from . import health, ledger, log
 from .config import Deployment, EngineConfig
 from .containment import Containment
 from .gateway import USABLE_STATES, BrokerWatch, LinkError, QuietListener, SessionState, UnknownInstrumentError
+from .hours import Calendar, HoursError
 from .metrics import Metrics
 from .model import AccountValues, Instrument, OpenOrder, Position, Tick, iso, utc_now
 
@@ -40,6 +41,8 @@ class Standby(QuietListener):
         self._metrics = metrics
         self._strategy = Containment(config.strategy, config.containment, self._strategy_failed)
         self._instruments = tuple(config.strategy.instruments())
+        self._calendar = Calendar(config.trading_hours)
+        self._asked_hours: set[int] = set()
         self._orders: tuple[OpenOrder, ...] = ()
         self._positions: dict[int, Position] = {}
         self._prices: dict[int, float] = {}
@@ -100,7 +103,7 @@ class Standby(QuietListener):
         seen = await self._watch.look()
         try:
             for instrument in self._instruments:
-                await self._watch.subscribe(instrument)
+                await self._learn_hours(await self._watch.subscribe(instrument))
             self._data_error = None
         except UnknownInstrumentError as error:
             self._data_error = str(error)
@@ -110,6 +113,16 @@ class Standby(QuietListener):
         self._positions = {position.instrument.con_id: position for position in seen.positions}
         self._looked_at = utc_now()
 
+    async def _learn_hours(self, instrument: Instrument) -> None:
+        """Ask for an exchange's hours, once in a session."""
+        if instrument.con_id in self._asked_hours:
+            return
+        self._asked_hours.add(instrument.con_id)
+        try:
+            self._calendar.learn(instrument.con_id, await self._watch.exchange_hours(instrument))
+        except HoursError as error:
+            log.warning("exchange_hours_unknown", symbol=instrument.symbol, reason=error)
+
     # -- what the session tells
 
     def on_state(self, state: SessionState, reason: str) -> None:
@@ -118,6 +131,7 @@ class Standby(QuietListener):
     def on_session(self) -> None:
         self._looked_at = None
         self._last_tick = None
+        self._asked_hours.clear()
         self._wake.set()
 
     def on_tick(self, tick: Tick) -> None:
@@ -166,7 +180,7 @@ class Standby(QuietListener):
         checks = dict.fromkeys(names, ("pass", ""))
         if problem := self._deployment.account_problem(self._watch.accounts):
             checks["account"] = ("fail", problem)
-        if self._watch.state != "ready":
+        if self._watch.state not in USABLE_STATES:
             checks["gateway"] = ("fail", f"{self._watch.state}: {self._watch.reason}")
         seen = None
         try:
@@ -178,43 +192,27 @@ class Standby(QuietListener):
         if self._looked_at is None:
             checks["reconciliation"] = ("fail", "orders and positions not seen since the session began")
         age = None if self._last_tick is None else time.monotonic() - self._last_tick
-        limit = self._config.max_tick_age_seconds
-        stale = age is not None and limit is not None and age > limit
-        if self._data_error:
+        now = utc_now()
+        if self._watch.state == "data_stale":
+            checks["data"] = ("fail", self._watch.reason)
+        elif self._data_error:
             checks["data"] = ("fail", self._data_error)
-        elif limit is not None and self._instruments and age is None:
-            checks["data"] = ("fail", "no tick yet")
-        elif stale:
-            checks["data"] = ("fail", f"last tick {age:.1f} s ago, wanted at most {limit:g} s")
+        elif self._instruments and (
+            problem := health.data_problem(age, self._config.max_tick_age_seconds, self._ticks_due_since(now), now)
+        ):
+            checks["data"] = ("fail", problem)
         if self._strategy_error:
             checks["strategy"] = ("fail", self._strategy_error)
-        statuses = {status for status, _ in checks.values()}
-        status = "fail" if "fail" in statuses else "warn" if "warn" in statuses else "pass"
-        document: dict[str, Any] = {"status": status}
-        if status != "pass":
-            document["output"] = "; ".join(f"{name}: {text}" for name, (_, text) in checks.items() if text)
-        connected_at = self._watch.connected_at
+        document = health.compose(self._deployment, self._config.strategy_name, self.role, self._watch, age, checks)
         return document | {
-            "releaseId": self._deployment.release,
-            "stack": self._deployment.stack,
-            "slot": self._deployment.slot,
-            "account": self._deployment.account,
-            "role": self.role,
-            "strategy": self._config.strategy_name,
-            "gateway": {
-                "state": "data_stale" if stale and self._watch.state == "ready" else self._watch.state,
-                "server_version": self._watch.server_version,
-                "accounts": list(self._watch.accounts),
-                "connected_at": iso(connected_at) if connected_at else None,
-            },
-            "data": {"last_tick_age_seconds": None if age is None else round(age, 3)},
-            "trading": {"blocked_by": {"role": f"role is {self.role}"}},
+            "trading": {"blocked_by": {"role": f"role is {self.role}"}, "restricted_by": {}},
             "orders": {"open": len(self._orders)},
             "positions": {p.instrument.symbol: p.quantity for p in self._positions.values() if p.quantity},
-            "ledger": {"schema_version": seen.schema_version, "rows": seen.rows} if seen else {"rows": {}},
+            "ledger": {"schema_version": seen.schema_version if seen else None, "rows": seen.rows if seen else {}},
             "last_reconciliation": iso(self._looked_at) if self._looked_at else None,
-            "checks": {
-                name: {"status": status, "output": text} if text else {"status": status}
-                for name, (status, text) in checks.items()
-            },
         }
+
+    def _ticks_due_since(self, now: datetime) -> datetime | None:
+        if self._config.trading_hours.session == "always":
+            return datetime.min.replace(tzinfo=UTC)
+        return self._calendar.ticks_due_since(now)
