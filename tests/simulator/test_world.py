@@ -240,6 +240,7 @@ def test_a_session_that_ends_at_midnight_belongs_to_the_day_that_ends() -> None:
     ("text", "wanted"),
     [
         ("20261125-14:30:00", "2026-11-25T14:30:00+00:00"),
+        ("20261125-14:30:00Z", "2026-11-25T14:30:00+00:00"),
         ("20261125 09:30:00 America/New_York", "2026-11-25T14:30:00+00:00"),
         ("20261125 09:30", "2026-11-25T14:30:00+00:00"),
         ("20261125", "2026-11-26T05:00:00+00:00"),
@@ -247,6 +248,12 @@ def test_a_session_that_ends_at_midnight_belongs_to_the_day_that_ends() -> None:
 )
 def test_times_are_read_in_the_zone_that_they_are_meant_in(text: str, wanted: str) -> None:
     assert parse_time(text, "America/New_York") == datetime.fromisoformat(wanted)
+
+
+@pytest.mark.parametrize("text", ["20261125 09:30:00Z", "20261125-14:30:00Z America/New_York", "20261125Z"])
+def test_a_z_belongs_to_the_form_that_is_in_utc(text: str) -> None:
+    with pytest.raises(ValueError, match="is not YYYYMMDD-HH:MM:SS in UTC or with a time zone"):
+        parse_time(text)
 
 
 # --- instruments -----------------------------------------------------------------------------------------------------

@@ -185,14 +185,17 @@ def always_open_text(moment: float) -> str:
 def parse_time(text: str, zone: str = "UTC") -> datetime:
     """Parse ``20261122 20:45:00``, ``20261122-20:45:00``, or either with a time zone's name after a space, to UTC.
 
-    A time without a zone is in ``zone``, but for the form with a dash, which is in UTC. A day alone is its end.
+    A time without a zone is in ``zone``, but for the form with a dash, which is in UTC and may end in a Z, as from
+    server version 214 on. A day alone is its end.
     Raises ValueError that names the text and the wanted form.
     """
-    match = re.fullmatch(r"(\d{8})(?:([ -]+)(\d\d:\d\d(?::\d\d)?))?(?: (\S+))?", text)
+    match = re.fullmatch(r"(\d{8})(?:([ -]+)(\d\d:\d\d(?::\d\d)?)(Z?))?(?: (\S+))?", text)
     try:
         if match is None:
             raise ValueError
-        day, separator, clock, named = match.groups()
+        day, separator, clock, z, named = match.groups()
+        if z and (separator != "-" or named):
+            raise ValueError
         # A name that is not in the time zone database raises ZoneInfoNotFoundError, a KeyError, and the name of a
         # group of zones an OSError; at the ends of the calendar there is no moment before or after (OverflowError).
         place = ZoneInfo(named or ("UTC" if separator == "-" else zone))
