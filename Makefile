@@ -20,7 +20,7 @@ READY := .venv/ready-$(shell (pwd; cat requirements/controller.txt) | sha256sum 
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help setup lab deploy rollback status ssh test lint format unit sanity molecule bench docs protobuf build lock clean distclean
+.PHONY: help setup lab deploy rollback status ssh test lint format unit sanity molecule contract bench docs protobuf build lock clean distclean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ unit: setup ## Run the Python tests (ARGS='-k lease' selects)
 
 molecule: setup ## Run the scenarios on lab hosts (ARGS=default selects)
 	@python -m tests.tools.check molecule $(ARGS)
+
+contract: setup ## Test whether an image keeps the engine contract (IMAGE=...)
+	@python -m tests.contract $(IMAGE) $(ARGS)
 
 bench: setup ## Measure deploys, rollback and footprint
 	@python -m tests.bench.bench $(ARGS)
