@@ -14,7 +14,7 @@ import pytest
 
 from gateway_simulator.messages import HIGHEST_VERSION, LOWEST_VERSION, dialect_for
 from gateway_simulator.requests import RequestHistoricalData
-from tests.clients.test_nautilus_wire import NOW, REPLIES, ask, in_common
+from tests.clients.wire import NOW, REPLIES, ask, in_common
 
 VERSIONS = range(LOWEST_VERSION, HIGHEST_VERSION + 1)
 # Clients do not ask for completed orders before.
