@@ -149,6 +149,7 @@ def test_a_message_of_any_bytes_is_split_or_refused(body: bytes) -> None:
         b"API\0\xff\xff\xff\xff",
         b"API\0" + struct.pack(">I", 5) + b"hello",
         b"API\0" + struct.pack(">I", 9) + b"v050..099",
+        b"API\0" + struct.pack(">I", 9) + b"v213..225",
         HELLO + b"\xff\xff\xff\xff",
         HELLO + struct.pack(">I", LARGEST_FRAME + 1),
         HELLO + struct.pack(">I", 3) + b"71\0",

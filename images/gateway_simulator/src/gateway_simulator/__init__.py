@@ -14,8 +14,11 @@ Layers, each knowing only those above it in this list:
     store               the broker's state on disk
     wire                frames and fields
     requests            everything a client can ask for
+    terms               an order's fields under the names that the protocol gives them
+    order_layout        the text messages with a whole order in them, by server version
     messages            the text dialect: the layout of every message, by server version
     protobuf            the dialect of newer versions, with the messages that ib.proto defines
-    session             one client's conversation: requests in, replies out, whatever the dialect
+    accounts, listings, prices, orders   what answers a client's requests, whatever the dialect
+    session             one client's conversation: handshake, pace, and the services that answer
     server              all clients, the market's clock, the broker link
 """

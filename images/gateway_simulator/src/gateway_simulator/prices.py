@@ -299,10 +299,10 @@ class PriceService(Service):
             self._fail(request.request_id, 300, f"Can't find EId with tickerId:{request.request_id}")
 
     def _due_bars(self) -> list[bytes]:
-        now = self._now
+        now, faults = self._now, self._simulator.faults
         frames: list[bytes] = []
         for request_id, stream in self._real_time_bars.items():
-            if now >= stream.due:
+            if now >= stream.due and not faults.hides_ticks(stream.instrument.symbol):
                 # After a stall the bars in between are not made up for, like ticks.
                 end = math.floor(now / stream.seconds) * stream.seconds
                 stream.due = end + stream.seconds
@@ -311,7 +311,7 @@ class PriceService(Service):
                 )
                 frames += [self._dialect.real_time_bar(request_id, bar) for bar in bars]
         for request_id, stream in self._bars_kept_up.items():
-            if now >= stream.due:
+            if now >= stream.due and not faults.hides_history:
                 stream.due = now + REAL_TIME_BAR_SECONDS
                 # The bar before the present one has its last state now.
                 start = math.floor(now / stream.seconds) * stream.seconds
