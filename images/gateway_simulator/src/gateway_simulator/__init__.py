@@ -9,7 +9,8 @@ Layers, each knowing only those above it in this list:
     hours, contracts    when and what can be traded (pure)
     market, replay      at what price at any moment: a seeded process, or recorded bars
     account             the books: cash, positions, margin, commissions, profit and loss (pure)
-    broker              orders and their matching (pure)
+    rules, orderbook    which orders are taken, and the day's orders and executions (pure)
+    broker              the orders' way, and their matching (pure)
     world, scenario     all of the above as one file describes it
     store               the broker's state on disk
     wire                frames and fields

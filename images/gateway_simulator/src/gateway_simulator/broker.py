@@ -15,9 +15,7 @@ An order goes through these hands, and may stay in each:
 
 from __future__ import annotations
 
-import heapq
 import math
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -50,12 +48,13 @@ from .model import (
     Quote,
     Valuation,
 )
+from .orderbook import OrderBook
 from .rules import objections, terms_of, watched
 
 FIRST_PERM_ID = 1_000_000_001
-# Of the day's finished orders as many are kept, with their executions.
 # There must be a next one of 32 bits.
 LARGEST_ORDER_ID = (1 << 31) - 2
+# Of the day's finished orders as many are kept, with their executions.
 FINISHED_ORDERS_KEPT = 10_000
 
 _NO_HOURS: Mapping[str, ExchangeHours] = {}
@@ -84,30 +83,21 @@ class Broker:
         self.linked = True
         # Whether orders made by hand get order ids of client 0 as they are made.
         self.auto_bind = False
-        self.orders: dict[tuple[int, int], Order] = {}
+        self._book = OrderBook()
         self._books = Account(catalogue, quote, rules or AccountRules())
         self._quote = quote
         self._clock = clock
         self._hours = hours
         self._zone = zone
-        self._executions: dict[str, Execution] = {}
-        self._executions_of: dict[int, list[str]] = {}
         self._last_order_id: dict[int, int] = {}
         self._next_perm_id = FIRST_PERM_ID
         self._next_execution = 1
         self._last_by_hand = 0
-        # Indexes of self.orders: working ones at the broker or the exchange by contract id, children by their parent,
-        # OCA groups by name, finished ones in order; and what expires next.
-        self._live: dict[int, dict[tuple[int, int], None]] = {}
-        self._children: dict[tuple[int, int], list[tuple[int, int]]] = {}
-        self._groups: dict[str, dict[tuple[int, int], None]] = {}
-        self._finished: deque[tuple[int, int]] = deque()
-        self._expiries: list[tuple[int, tuple[int, int]]] = []
         self._day = ""
         self._day_ends = 0.0
         # What the beginning of the day brought, told at the next tick.
         self._news: list[Event] = []
-        # What must be saved since the last call of changes().
+        # What else must be saved since the last call of changes().
         self._changed: set[tuple[str, Any]] = set()
         self._begin_day()
 
@@ -129,9 +119,14 @@ class Broker:
         return self._books.positions
 
     @property
+    def orders(self) -> Mapping[tuple[int, int], Order]:
+        """The working orders and the day's finished ones, by (client id, order id)."""
+        return self._book.orders
+
+    @property
     def executions(self) -> list[Execution]:
         """The executions of the day, oldest first; a corrected one in place of the original."""
-        return list(self._executions.values())
+        return list(self._book.executions.values())
 
     @property
     def next_order_id(self) -> int:
@@ -140,12 +135,11 @@ class Broker:
 
     def working_orders(self) -> Iterator[Order]:
         """Yield the orders that can still be filled, oldest first."""
-        return (order for order in self.orders.values() if order.is_working)
+        return self._book.working()
 
     def completed_orders(self, api_only: bool = False) -> list[Order]:
         """Return the day's finished orders, oldest first; ``api_only`` leaves out those made by hand."""
-        orders = (self.orders[key] for key in self._finished)
-        return [order for order in orders if not (api_only and order.order_id < 0)]
+        return [order for order in self._book.finished() if not (api_only and order.order_id < 0)]
 
     def valuation(self) -> Valuation:
         """Return the account at the current prices; market values are whole cents at the last price."""
@@ -241,13 +235,12 @@ class Broker:
         if not self.linked:
             return events
         events += self._expire_due(now)
-        for con_id in list(self._live):
+        for con_id in self._book.live_contracts():
             instrument = self.catalogue[con_id]
             if instrument.hours and not self._phase(instrument, now, liquid=False).is_open:
                 continue
             quote = self._quote(instrument)
-            for key in list(self._live.get(con_id, ())):
-                order = self.orders[key]
+            for order in self._book.live(con_id):
                 # By far the most orders rest at their limit: they are passed over here.
                 limit = order.limit_price
                 if (
@@ -256,6 +249,7 @@ class Broker:
                     and (quote.ask > limit if order.action == "BUY" else quote.bid < limit)
                 ):
                     continue
+                order = self.orders[order.key]  # as the fill of another may have left it
                 if order.is_working:
                     events += self._advance(order, instrument, quote, now)
         return events
@@ -278,7 +272,7 @@ class Broker:
 
     def correct(self, execution_id: str, price: Decimal) -> list[Event]:
         """Correct the price of an execution of the day. Raises KeyError when there is no such execution."""
-        old = self._executions[execution_id]
+        old = self._book.executions[execution_id]
         instrument = self.catalogue[old.con_id]
         position, realized = self._books.correct(instrument, old, price)
         stem, number = execution_id.rsplit(".", 1)
@@ -289,13 +283,7 @@ class Broker:
             changed = order.changed(filled_value=order.filled_value + old.quantity * (price - old.price))
             new = replace(new, average_price=changed.average_fill_price)
             events = [Executed(new), self._put(changed)]
-        self._executions = {
-            (new if entry is old else entry).execution_id: new if entry is old else entry
-            for entry in self._executions.values()
-        }
-        ids = self._executions_of[old.perm_id]
-        ids[ids.index(execution_id)] = new.execution_id
-        self._changed |= {("execution", execution_id), ("execution", new.execution_id)}
+        self._book.replace(old, new)
         self._note_books(instrument)
         return [*events, Charged(new), PositionChanged(position)]
 
@@ -307,14 +295,14 @@ class Broker:
         Cash and positions, with what was realized on them, are totals of their own and stay as they are.
         """
         self._begin_day()
-        while len(self._finished) > FINISHED_ORDERS_KEPT:
-            self._forget(self._finished.popleft())
+        self._book.keep_finished(FINISHED_ORDERS_KEPT)
 
     def changes(self) -> dict[str, Any]:
         """Return what changed since the last call as records by key, JSON values; None for a record that is gone."""
-        found = {f"{kind}:{_text(key)}": self._record(kind, key) for kind, key in self._changed}
+        changed = self._changed | self._book.changed
         self._changed.clear()
-        return found
+        self._book.changed.clear()
+        return {f"{kind}:{_text(key)}": self._record(kind, key) for kind, key in changed}
 
     def to_state(self) -> dict[str, Any]:
         """Return everything that must survive a restart: records by key, as ``changes`` gives them."""
@@ -324,7 +312,7 @@ class Broker:
         keys += [("cash", currency) for currency in self._books.balances]
         keys += [("position", con_id) for con_id in self._books.positions]
         keys += [("order", key) for key in self.orders]
-        keys += [("execution", execution_id) for execution_id in self._executions]
+        keys += [("execution", execution_id) for execution_id in self._book.executions]
         keys += [("instrument", con_id) for con_id in self._derivatives()]
         return {f"{kind}:{_text(key)}": self._record(kind, key) for kind, key in keys}
 
@@ -355,9 +343,7 @@ class Broker:
                 raise ValueError(f"contract id {con_id} is not listed")
         balances = {currency: Decimal(amount) for currency, amount in records["cash"].items()}
         self._books.restore(balances, {position.con_id: position for position in positions})
-        self.orders = {order.key: order for order in sorted(orders, key=lambda order: order.perm_id)}
-        self._executions = {execution.execution_id: execution for execution in executions}
-        self._reindex()
+        self._book.restore(orders, executions)
         self._changed.clear()
         self._day = str(records["day"][""])
         self._day_ends = 0.0
@@ -379,7 +365,6 @@ class Broker:
         order = self._order(request, request.instrument).changed(bound=bound)
         if request.parent_id:
             parent = self.orders[request.client_id, request.parent_id]
-            self._children.setdefault(parent.key, []).append(order.key)
             if not order.oca_group:
                 # The children of one order are a group of their own, as if the client had said so.
                 order = order.changed(oca_group=str(parent.perm_id), oca_type=3)
@@ -409,26 +394,13 @@ class Broker:
     def _transmit(self, order: Order) -> list[Event]:
         """Send an order with its whole family, parents first, as far as it was not sent yet."""
         events: list[Event] = []
-        for key in [member.key for member in self._family(order)]:
+        for key in self._book.family(order):
             member = self.orders[key]
             # One may be cancelled by now, by the fill of another.
             if member.is_working and (key == order.key or not member.transmit):
                 sent = member.changed(transmit=True)
                 events += self._accept(sent) if self.linked else [self._put(sent)]
         return events
-
-    def _family(self, order: Order) -> Iterator[Order]:
-        """Yield the working orders of an order's family, parents before children."""
-        root = order
-        while root.parent_id and (root.client_id, root.parent_id) in self.orders:
-            root = self.orders[root.client_id, root.parent_id]
-        waiting = deque([root.key])
-        while waiting:
-            key = waiting.popleft()
-            member = self.orders.get(key)
-            if member is not None and member.is_working:
-                yield member
-            waiting.extend(self._children.get(key, ()))
 
     def _accept(self, order: Order) -> list[Event]:
         """The broker has the order: hold it for its parent, or pass it on."""
@@ -500,9 +472,9 @@ class Broker:
         whole = order.all_or_none or order.tif == "FOK" or closing
         if not order.filled and order.quantity >= self._books.rules.partial_fill_from and not whole:
             units = (order.quantity + 1) // 2
-        return self._book(order, instrument, units, price)
+        return self._trade(order, instrument, units, price)
 
-    def _book(self, order: Order, instrument: Instrument, units: int, price: Decimal) -> list[Event]:
+    def _trade(self, order: Order, instrument: Instrument, units: int, price: Decimal) -> list[Event]:
         """Fill ``units`` of an order at ``price``, with all that follows from it for other orders."""
         filled = order.filled + units
         filled_value = order.filled_value + units * price
@@ -535,12 +507,11 @@ class Broker:
         if changed.oca_group:
             events += self._reduce_group(changed, units, order.remaining)
         if filled == order.quantity:
-            for key in self._children.get(order.key, ()):
-                child = self.orders.get(key)
-                if child is not None and child.status == "PreSubmitted" and child.why_held.startswith("child"):
-                    released = child.changed(why_held=child.why_held.removeprefix("child").lstrip(","))
-                    self._put(released)
-                    events += self._release(key) if self.linked else []
+            for key in [child.key for child in self._book.working_children(changed)]:
+                child = self.orders[key]  # as the fill of its sibling may have left it
+                if child.status == "PreSubmitted" and child.is_held:
+                    self._put(child.changed(why_held=child.why_held.removeprefix("child").lstrip(",")))
+                    events += self._release(child.key)
         return events
 
     def _execute(
@@ -562,19 +533,18 @@ class Broker:
             **fields,
         )
         self._next_execution += 1
-        self._executions[execution.execution_id] = execution
-        self._executions_of.setdefault(execution.perm_id, []).append(execution.execution_id)
-        self._changed |= {("next", ""), ("execution", execution.execution_id)}
+        self._book.add(execution)
+        self._changed.add(("next", ""))
         self._note_books(instrument)
         return execution, position
 
     def _reduce_group(self, order: Order, units: int, of_units: int) -> list[Event]:
         """Let the fill of ``units`` of an order's ``of_units`` cancel (type 1) or reduce the others of its group."""
         events: list[Event] = []
-        for key in list(self._groups.get(order.oca_group, ())):
+        for key in [other.key for other in self._book.group(order)]:
             other = self.orders[key]
-            if key == order.key or not other.is_working:
-                continue
+            if not other.is_working:
+                continue  # it was cancelled with its parent, another of the group
             if order.oca_type == 1:
                 events += self._cancel(other, "Cancelled by OCA group")
                 continue
@@ -591,20 +561,13 @@ class Broker:
             self._finish(order, "Cancelled", reason),
             OrderFailed(order.client_id, order.order_id, 202, "Order Canceled - reason:"),
         ]
-        for key in self._children.get(order.key, ()):
-            child = self.orders.get(key)
-            if child is not None and child.is_working:
-                events += self._cancel(child, "Cancelled with its parent")
+        for child in self._book.working_children(order):
+            events += self._cancel(child, "Cancelled with its parent")
         return events
 
     def _expire_due(self, now: float) -> list[Event]:
         """End the orders whose time is over."""
-        events: list[Event] = []
-        while self._expiries and self._expiries[0][0] <= now:
-            order = self.orders.get(heapq.heappop(self._expiries)[1])
-            if order is not None and order.is_working and order.expires_at is not None and order.expires_at <= now:
-                events += self._expire(order)
-        return events
+        return [event for order in self._book.take_due(now) for event in self._expire(order)]
 
     def _expire(self, order: Order) -> list[Event]:
         """End an order whose time is over; what is to be filled at the close is filled now."""
@@ -639,14 +602,13 @@ class Broker:
         changed = order.changed(**terms, quantity=int(request.quantity))
         if changed.order_type != order.order_type or not order.triggered:
             changed = changed.changed(triggered=False, stop_price=None)
-        self._ungroup(order)
         if not order.transmit:
             self._put(changed)
             return self._transmit(changed) if request.transmit else [OrderChanged(changed)]
         if order.status == "PendingSubmit":
             return [self._put(changed)]
         stops = changed.order_type in STOPS | TRAILING and not changed.triggered
-        held = ["child"] if order.why_held.startswith("child") else []
+        held = ["child"] if order.is_held else []
         changed = self._with_expiry(changed.changed(why_held=",".join([*held, *(["trigger"] if stops else [])])))
         now = self._clock().timestamp()
         if held or stops or not self._is_open(instrument, changed, now):
@@ -750,66 +712,14 @@ class Broker:
     # --- inside: keeping --------------------------------------------------------------------------------------------
 
     def _put(self, order: Order) -> OrderChanged:
-        """Keep an order and its place in the indexes."""
-        key = order.key
-        old = self.orders.get(key)
-        self.orders[key] = order
-        self._changed.add(("order", key))
-        self._index(order, None if old is None else old.expires_at)
+        self._book.put(order)
         return OrderChanged(order)
-
-    def _index(self, order: Order, known_expiry: int | None = None) -> None:
-        key = order.key
-        released = order.status == "Submitted" or (
-            order.status == "PreSubmitted" and not order.why_held.startswith("child")
-        )
-        if released:
-            self._live.setdefault(order.con_id, {})[key] = None
-        elif key in (live := self._live.get(order.con_id, {})):
-            del live[key]
-            if not live:
-                del self._live[order.con_id]
-        if order.is_working:
-            if order.oca_group:
-                self._groups.setdefault(order.oca_group, {})[key] = None
-            if order.expires_at is not None and order.expires_at != known_expiry:
-                heapq.heappush(self._expiries, (order.expires_at, key))
-
-    def _ungroup(self, order: Order) -> None:
-        group = self._groups.get(order.oca_group)
-        if group is not None:
-            group.pop(order.key, None)
-            if not group:
-                del self._groups[order.oca_group]
 
     def _finish(self, order: Order, status: str, reason: str) -> OrderChanged:
         """Keep an order in its final state."""
-        self._ungroup(order)
-        self._finished.append(order.key)
-        done = order.changed(
-            status=status, why_held="", completed_at=_timestamp(self._clock()), completed_status=reason
+        return self._put(
+            order.changed(status=status, why_held="", completed_at=_timestamp(self._clock()), completed_status=reason)
         )
-        return self._put(done)
-
-    def _forget(self, key: tuple[int, int]) -> None:
-        order = self.orders.pop(key)
-        self._changed.add(("order", key))
-        self._children.pop(key, None)
-        for execution_id in self._executions_of.pop(order.perm_id, ()):
-            del self._executions[execution_id]
-            self._changed.add(("execution", execution_id))
-
-    def _reindex(self) -> None:
-        self._live, self._children, self._groups, self._expiries = {}, {}, {}, []
-        for order in self.orders.values():
-            self._index(order)
-            if order.parent_id:
-                self._children.setdefault((order.client_id, order.parent_id), []).append(order.key)
-        finished = [order for order in self.orders.values() if not order.is_working]
-        self._finished = deque(order.key for order in sorted(finished, key=lambda order: order.completed_at))
-        self._executions_of = {}
-        for execution in self._executions.values():
-            self._executions_of.setdefault(execution.perm_id, []).append(execution.execution_id)
 
     def _begin_day(self) -> float:
         """Return the present moment, in seconds; at the first of a new day, part with the day before."""
@@ -825,15 +735,7 @@ class Broker:
             # What was working and done, or executed, before this day.
             began = _timestamp(midnight)
             self._news += self._settle_expired(today.replace("-", ""))
-            while self._finished and self.orders[self._finished[0]].completed_at < began:
-                self._forget(self._finished.popleft())
-            for execution in [entry for entry in self._executions.values() if entry.time < began]:
-                del self._executions[execution.execution_id]
-                self._changed.add(("execution", execution.execution_id))
-                ids = self._executions_of[execution.perm_id]
-                ids.remove(execution.execution_id)
-                if not ids:
-                    del self._executions_of[execution.perm_id]
+            self._book.forget_before(began)
             for con_id in self._books.begin_day():
                 self._changed.add(("position", con_id))
         self._day = today
@@ -880,7 +782,7 @@ class Broker:
     def _derivatives(self) -> set[int]:
         used = set(self._books.positions)
         used |= {order.con_id for order in self.orders.values()}
-        used |= {execution.con_id for execution in self._executions.values()}
+        used |= {execution.con_id for execution in self._book.executions.values()}
         return {con_id for con_id in used if self.catalogue[con_id].expiry}
 
     def _record(self, kind: str, key: Any) -> Any:
@@ -890,7 +792,7 @@ class Broker:
                 order = self.orders.get(key)
                 return None if order is None else order.to_json()
             case "execution":
-                execution = self._executions.get(key)
+                execution = self._book.executions.get(key)
                 return None if execution is None else execution.to_json()
             case "position":
                 return self._books.positions[key].to_json()

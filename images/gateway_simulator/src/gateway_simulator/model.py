@@ -343,6 +343,11 @@ class Order(OrderTerms, Record):
         return self.filled_value / self.filled if self.filled else Decimal(0)
 
     @property
+    def is_held(self) -> bool:
+        """Tell whether the order waits for its parent."""
+        return self.why_held.startswith("child")
+
+    @property
     def is_working(self) -> bool:
         """Tell whether the order can still be filled, modified or cancelled."""
         return self.status in WORKING
