@@ -165,6 +165,7 @@ class FakeLink:
         self.cancelled: list[str] = []
         self.changed: list[tuple[str, OrderRequest]] = []
         self.wait = 0.0
+        self.asked_anew = 0
         self.attempts = 0
         self.codes: Counter[int] = Counter()
         self.clock_skew_seconds: float | None = None
@@ -201,7 +202,8 @@ class FakeLink:
             raise self.hours
         return self.hours
 
-    async def snapshot(self, expected: Collection[str]) -> Snapshot:  # noqa: ARG002 the broker's interface
+    async def snapshot(self, expected: Collection[str], *, anew: bool = False) -> Snapshot:  # noqa: ARG002
+        self.asked_anew += anew
         return self.known
 
     def forget_finished(self) -> None:

@@ -130,7 +130,7 @@ async def test_reconciliation_during_which_the_broker_was_away_is_given_up_for_a
         listener = await world.trade()
         asked: list[asyncio.Future[Snapshot]] = []
 
-        async def snapshot(expected: object) -> Snapshot:
+        async def snapshot(expected: object, *, anew: bool) -> Snapshot:
             asked.append(asyncio.get_running_loop().create_future())
             return await asked[-1]
 
@@ -555,7 +555,7 @@ async def test_exception_of_any_other_part_stops_the_engine_with_its_orders_canc
         listener.on_tick(tick())
         ((order_ref, _),) = world.link.placed
 
-        async def snapshot(expected: object) -> Snapshot:
+        async def snapshot(expected: object, *, anew: bool) -> Snapshot:
             raise ZeroDivisionError("no")
 
         monkeypatch.setattr(world.link, "snapshot", snapshot)

@@ -14,7 +14,7 @@ import pytest
 
 from reference_engine.guard import Refusal
 from reference_engine.model import Cancel, Instrument, OrderRequest, Snapshot
-from tests.engine.support import AAPL, Place, Running, Wishing, eventually, execution, report, running
+from tests.engine.support import AAPL, Place, Running, Wishing, eventually, execution, position, report, running
 
 pytestmark = pytest.mark.usefixtures("hasty")
 
@@ -245,6 +245,20 @@ async def test_acknowledgement_that_is_lost_while_the_order_fills_loses_nothing(
         world.link.listener.on_execution(execution("0001.aa.01.01", "BUY", 5, 100.0, order_ref=order_ref))
         assert place.query("SELECT status, filled_quantity FROM orders") == [("filled", 5.0)]
         assert world.engine.open_orders(AAPL) == 0
+
+
+async def test_fill_of_which_the_news_got_lost_is_asked_for(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reference_engine.engine._ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr("reference_engine.engine._DUTY_EVERY_SECONDS", 0.02)
+    strategy = Wishing()
+    async with running(place, strategy) as world:
+        await world.trade()
+        order_ref = await send(world, strategy)
+        fill = execution("0001.aa.01.01", "BUY", 5, 100.0, order_ref=order_ref)
+        world.link.listener.on_order(report(order_ref, "Filled", filled=5))
+        world.link.known = Snapshot((report(order_ref, "Filled", filled=5),), (fill,), (position(5),))
+        await eventually(lambda: place.query("SELECT exec_id FROM executions") == [("0001.aa.01.01",)])
+        assert world.link.asked_anew >= 1
 
 
 async def test_corrected_execution_changes_the_position_by_the_difference(place: Place) -> None:

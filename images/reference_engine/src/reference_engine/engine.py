@@ -105,6 +105,9 @@ class Engine:
         self._data_error: str | None = None
         self._failure: Exception | None = None
         self._sent_at: dict[str, float] = {}
+        # Orders that the broker called filled before their fills came, and since when. The fills may have got lost.
+        self._fills_due: dict[str, float] = {}
+        self._ask_anew = False
         self._cancel_asked: set[str] = set()
         # By con_id: the strategy's instruments as the broker knows them, and the newest tick of each.
         self.known: dict[int, Instrument] = {}
@@ -230,7 +233,12 @@ class Engine:
     async def _reconcile(self) -> None:
         epoch = self._epoch
         self._reconcile_at = time.monotonic() + _RECONCILE_EVERY_SECONDS
-        snapshot = await self._snapshot()
+        anew, self._ask_anew = self._ask_anew, False
+        try:
+            snapshot = await self._snapshot(anew=anew)
+        except BaseException:
+            self._ask_anew = self._ask_anew or anew
+            raise
         found = self._ledger.reconcile(snapshot)
         executions = found.new_executions
         if not found.differences:
@@ -276,8 +284,8 @@ class Engine:
             else:
                 self._order_succeeded(order_ref)
 
-    async def _snapshot(self) -> Snapshot:
-        return await self._link.snapshot([order.order_ref for order in self._open])
+    async def _snapshot(self, *, anew: bool) -> Snapshot:
+        return await self._link.snapshot([order.order_ref for order in self._open], anew=anew)
 
     async def _settle_positions(self, differences: list[Difference]) -> bool:
         """Adopt the broker's positions where they still differ on a second look without a fill in between.
@@ -287,7 +295,8 @@ class Engine:
         """
         executions = self._ledger.rows["executions"]
         await asyncio.sleep(_SETTLE_SECONDS)
-        snapshot = await self._snapshot()
+        # What explains the difference may be a fill of which the news got lost.
+        snapshot = await self._snapshot(anew=True)
         again = self._ledger.reconcile(snapshot).differences
         if not again:
             self._take_positions(snapshot)
@@ -405,7 +414,12 @@ class Engine:
 
     def _miss_answers(self, now: datetime) -> None:  # noqa: ARG002 a duty's form
         oldest = next(iter(self._sent_at.values()), None)
-        if oldest is not None and time.monotonic() - oldest > _ANSWER_SECONDS:
+        missing = oldest is not None and time.monotonic() - oldest > _ANSWER_SECONDS
+        due = [ref for ref, since in self._fills_due.items() if time.monotonic() - since > _ANSWER_SECONDS]
+        for order_ref in due:
+            del self._fills_due[order_ref]
+        if missing or self._ledger.without_fills(due):
+            self._ask_anew = True
             self._want_reconciliation(0.0)
 
     # -- what the broker link tells
@@ -472,6 +486,8 @@ class Engine:
         elif change.new != change.old:
             log.info("order", order_ref=report.order_ref, status=change.new, filled=report.filled, text=report.message)
             self._orders_changed()
+            if change.new == "filled":
+                self._fills_due[report.order_ref] = time.monotonic()
             if change.new == "rejected":
                 self._order_failed(report.order_ref, report.message)
             elif change.new != "sent":

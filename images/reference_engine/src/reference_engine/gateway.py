@@ -148,8 +148,11 @@ class BrokerWatch(Protocol):
 class BrokerLink(BrokerWatch, Protocol):
     """What the engine needs of a broker; the tests have a second one."""
 
-    async def snapshot(self, expected: Collection[str]) -> Snapshot:
-        """Return what the broker says of the account, surely of the ``expected`` order_refs. Raises `LinkError`."""
+    async def snapshot(self, expected: Collection[str], *, anew: bool = False) -> Snapshot:
+        """Return what the broker says of the account, surely of the ``expected`` order_refs. Raises `LinkError`.
+
+        ``anew``: ask for the day's executions again, though later ones come by themselves: one may have got lost.
+        """
 
     def forget_finished(self) -> None:
         """Drop what the session remembers of orders long finished; call it when the ledger has them."""
@@ -590,11 +593,11 @@ class IbLink(IbWatch):
 
     _READ_ONLY = False
 
-    async def snapshot(self, expected: Collection[str]) -> Snapshot:
+    async def snapshot(self, expected: Collection[str], *, anew: bool = False) -> Snapshot:
         ib = self._session_or_fail
         open_before = {id(trade) for trade in ib.openTrades() if perm_id(trade)}
         still_open = {id(trade) for trade in await self._answer(ib.reqOpenOrdersAsync(), "open orders")}
-        if not self._executions_fetched:
+        if anew or not self._executions_fetched:
             absences = self._absences
             await self._answer(ib.reqExecutionsAsync(), "executions")
             self._executions_fetched = absences == self._absences

@@ -16,7 +16,7 @@ import re
 import sqlite3
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
@@ -306,6 +306,18 @@ class Ledger:
             (self._account,),
         )
         return [OpenOrder(*row) for row in rows]
+
+    def without_fills(self, order_refs: Collection[str]) -> list[str]:
+        """Return those of the orders that have more filled, by the broker's word, than the executions add up to."""
+        return [
+            order_ref
+            for order_ref in order_refs
+            if self._connection.execute(
+                "SELECT 1 FROM orders AS o WHERE order_ref = ? AND round(filled_quantity - "
+                "(SELECT COALESCE(sum(quantity), 0) FROM executions WHERE order_id = o.id), ?) > 0",
+                (order_ref, DECIMALS),
+            ).fetchone()
+        ]
 
     # -- fills and positions
 
