@@ -349,7 +349,14 @@ async def test_a_client_that_knows_protobuf_alone_trades() -> None:
         child = await client.wait_for(ib.OrderStatus, orderId=3, status="PreSubmitted")
         assert (child.parentId, child.whyHeld) == (2, "child,trigger")
         await client.wait_for(ib.OrderStatus, orderId=2, status="Submitted")
-        client.send(3, order(2, orderType="LMT", lmtPrice=2))
+        # A modification by what was told of the order.
+        working = [
+            message for message in client.received if isinstance(message, ib.OpenOrder) and message.orderId == 2
+        ][-1]
+        assert working.order.transmit
+        change = ib.PlaceOrderRequest(orderId=2, contract=working.contract, order=working.order)
+        change.order.lmtPrice = 2
+        client.send(3, change)
         while (await client.wait_for(ib.OpenOrder, orderId=2)).order.lmtPrice != 2:
             client.received = []
         other.send(16, ib.AllOpenOrdersRequest())
