@@ -72,7 +72,7 @@ rsk: {}
         "fix: correct it in the engine's environment",
         "risk.instruments.AAPL.size: saw 1, wanted a key of engine.yaml; fix: remove it",
         "risk.long_only: saw 'perhaps', wanted true or false; fix: correct engine.yaml",
-        "risk.max_open_orders: saw 2.5, wanted a whole number, 1 or more, or null for no limit; "
+        "risk.max_open_orders: saw 2.5, wanted a whole number from 1 to 1000000, or null for no limit; "
         "fix: correct engine.yaml",
         "risk.max_daily_loss: saw -1, wanted a number above 0, or null for no limit; fix: correct engine.yaml",
         "risk.max_positon: saw 5, wanted a key of engine.yaml; fix: write max_position, or remove it",

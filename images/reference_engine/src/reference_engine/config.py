@@ -200,13 +200,20 @@ def _read_environment(
         value = take(
             name,
             f"an integer from {low} to {high}",
-            lambda text: text.isdecimal() and low <= int(text) <= high,
+            # No longer than the largest: Python refuses to read a number of thousands of digits.
+            lambda text: text.isdecimal() and len(text) <= len(str(high)) and low <= int(text) <= high,
             None if default is None else str(default),
         )
         return int(value or low)
 
     def take_path(name: str, wanted: str, accept: Callable[[Path], bool]) -> Path:
-        return Path(take(name, wanted, lambda text: Path(text).is_absolute() and accept(Path(text))))
+        def is_right(text: str) -> bool:
+            try:
+                return Path(text).is_absolute() and accept(Path(text))
+            except OSError:  # a name that is too long for the file system
+                return False
+
+        return Path(take(name, wanted, is_right))
 
     before = len(problems)
     stack = take("BALLAST_STACK", "a name like dev-main", lambda v: bool(re.fullmatch(r"[a-z][a-z0-9-]{0,30}", v)))
@@ -266,8 +273,11 @@ def _read_file(path: Path, problems: list[Problem]) -> EngineConfig | None:
     except OSError as error:
         problems.append(Problem(str(path), error.strerror or str(error), "a readable file", "mount engine.yaml there"))
         return None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        problems.append(Problem(str(path), " ".join(str(error).split()), "valid YAML", "correct the file"))
+    # PyYAML's own error is not all: a scalar of a tag that it does not fit raises whatever its conversion does.
+    except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        text = str(error) if isinstance(error, (yaml.YAMLError, ValueError)) else f"{type(error).__name__}: {error}"
+        seen = " ".join(text.split())
+        problems.append(Problem(str(path), seen, "valid YAML", "correct the file"))
         return None
     before = len(problems)
     root = _Section("", document, problems)
@@ -319,6 +329,8 @@ def _read_file(path: Path, problems: list[Problem]) -> EngineConfig | None:
 
 _WORKING_ORDERS = ("cancel", "keep")
 _NO_LIMIT = "for no limit"
+# No count of orders, errors or attempts is larger.
+_MOST = 1_000_000
 
 
 def _read_risk(section: _Section) -> RiskLimits:
@@ -565,22 +577,22 @@ class _Section:
         self.refuse(name, value, f"{_range(name, limit)}, or null {null_means}")
         return default
 
-    def count(self, name: str, default: int, limit: int | None = None) -> int:
+    def count(self, name: str, default: int, limit: int = _MOST) -> int:
         """Take a whole number of 1 or more, and at most ``limit``."""
         value = self._take(name, default)
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 1 and (limit is None or value <= limit):
-            return value
-        self.refuse(name, value, "a whole number, 1 or more" if limit is None else f"a whole number from 1 to {limit}")
+        if _is_count(value, limit):
+            return int(value)
+        self.refuse(name, value, f"a whole number from 1 to {limit}")
         return default
 
     def count_or_none(self, name: str, default: int | None, null_means: str) -> int | None:
-        """Take a whole number of 1 or more, or null, which means what the text says."""
+        """Take a whole number as above, or null, which means what the text says."""
         value = self._take(name, default)
         if value is None:
             return None
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
-            return value
-        self.refuse(name, value, f"a whole number, 1 or more, or null {null_means}")
+        if _is_count(value, _MOST):
+            return int(value)
+        self.refuse(name, value, f"a whole number from 1 to {_MOST}, or null {null_means}")
         return default
 
     def finish(self) -> None:
@@ -596,7 +608,14 @@ def _is_symbol(value: object) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    try:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # a whole number beyond every float
+        return False
+
+
+def _is_count(value: object, limit: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= limit
 
 
 def _range(name: str, limit: float) -> str:
