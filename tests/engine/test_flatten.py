@@ -13,14 +13,19 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from reference_engine import app
 from tests.contract.stage import CLIENT_ID, FLATTEN_CLIENT_ID, Ended, Engine, ProcessStage, until
 from tests.engine.books import Record, differences
+from tests.engine.support import Place
+from tests.engine.venue import Venue
 
 COMMAND = [sys.executable, "-m", "reference_engine"]
+WEEKDAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 MIXED = """\
 from reference_engine.model import Instrument, OrderRequest
 from reference_engine.strategy import Strategy
@@ -213,6 +218,35 @@ def test_position_that_the_broker_will_not_close_is_reported_and_no_order_is_lef
     assert stage.query("SELECT status, orders_left, positions_left FROM emergency_stops") == [("failed", 0, 2)]
 
 
+def test_closed_market_is_reported_and_what_is_open_is_closed() -> None:
+    now = datetime.now(UTC)
+    day, weekday = now + timedelta(days=2), WEEKDAYS[(now.weekday() + 2) % 7]
+    with ProcessStage(COMMAND) as stage:
+        stage.venue.kill()
+        scenario = stage.path / "scenario.yml"
+        scenario.write_text(
+            f"hours: {{rare: {{time_zone: UTC, trading: {{{weekday}: '10:00-11:00'}}}}}}\n"
+            "instruments:\n"
+            "  - {symbol: AAPL, hours: rare}\n"
+            "  - {symbol: MSFT}\n"
+            "account:\n"
+            "  positions:\n"
+            "    - {symbol: AAPL, type: STK, quantity: 10}\n"
+            "    - {symbol: MSFT, type: STK, quantity: -5}\n",
+            encoding="utf-8",
+        )
+        (stage.path / "simulator.json").unlink()
+        stage.venue = Venue(stage.path, environment={"SIMULATOR_SCENARIO": str(scenario)})
+        stage.venue.start()
+        ended, report = flatten(stage)
+        assert (ended.code, report["flat"]) == (75, False)
+        assert report["positions_left"] == {"AAPL": 10.0}
+        assert report["problems"] == [f"AAPL: its market is closed until {day:%Y-%m-%d}T10:00:00.000Z"]
+        assert report["seconds"] < 30, "it did not wait for the market"
+        assert [(order["symbol"], order["action"]) for order in stage.orders()] == [("MSFT", "BUY")]
+        assert working(stage) == 0
+
+
 def test_two_at_once_close_each_position_once(stage: ProcessStage) -> None:
     mixed(stage).signal(signal.SIGKILL)
     ended: list[tuple[Ended, dict[str, Any]]] = []
@@ -255,20 +289,29 @@ def test_killed_stop_can_be_run_again(stage: ProcessStage, signals: int) -> None
     assert differences(Record.of(stage.venue.witness()), stage.ledger, settled=True) == []
 
 
-def test_wrong_use_is_told_and_does_nothing(stage: ProcessStage) -> None:
-    for arguments, text in (
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
         (("flatten",), "the following arguments are required: --reason"),
         (("flatten", "--reason", " "), "argument --reason: wanted a text"),
         (("flatten", "--reason", "r", "--timeout", "soon"), "'soon': wanted seconds above 0, at most 3600"),
         (("sell",), "invalid choice: 'sell'"),
-    ):
-        ended = stage.run(*arguments)
-        assert ended.code == 64
-        assert text in ended.errors
-    ended = stage.run("flatten", "--reason", "r", BALLAST_ACCOUNT="")
-    assert (ended.code, ended.errors.count("\n")) == (64, 1)
-    assert stage.sessions() == []
-    assert stage.query("SELECT count(*) FROM emergency_stops") == [(0,)]
+    ],
+)
+def test_wrong_use_exits_64_with_the_reason(
+    place: Place, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], text: str
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        app.main(place.environment, arguments)
+    assert caught.value.code == 64
+    assert text in capsys.readouterr().err
+
+
+def test_wrong_environment_exits_64_and_nothing_is_touched(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    place.environment["BALLAST_ACCOUNT"] = ""
+    assert app.main(place.environment, ("flatten", "--reason", "r")) == 64
+    assert capsys.readouterr().err.startswith("reference_engine: configuration error: BALLAST_ACCOUNT: saw ''")
+    assert place.query("SELECT count(*) FROM emergency_stops") == [(0,)]
 
 
 def test_live_account_in_a_paper_environment_is_not_touched(stage: ProcessStage) -> None:

@@ -8,6 +8,7 @@ What happened is taken from the venue's own record, never from an engine's word 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import signal
 import socket
@@ -22,9 +23,12 @@ from pathlib import Path
 
 import pytest
 
+from reference_engine import slot
 from reference_engine.lease import raise_token
+from reference_engine.model import Snapshot
 from tests.contract.stage import CLIENT_ID, STANDBY_CLIENT_ID, Answer, Engine, ProcessStage, until
 from tests.engine.books import Record, differences
+from tests.engine.support import FakeLink, Place, eventually, report, tick
 
 COMMAND = [sys.executable, "-m", "reference_engine"]
 
@@ -412,3 +416,46 @@ def test_health_answers_all_through_a_cutover(stage: ProcessStage) -> None:
         over.set()
         looking.join()
     assert bad == []
+
+
+async def test_client_id_that_another_keeps_is_told_and_trading_goes_on_when_it_is_free(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slot, "CLIENT_ID_GRACE_SECONDS", 0.0)
+    monkeypatch.setattr(slot, "_WATCH_SECONDS", 0.01)
+    link = FakeLink()
+    deployment, config = place.load()
+    stop = asyncio.Event()
+    engine = slot.Slot(deployment, config, lambda: link, lambda: link)
+    life = asyncio.create_task(engine.run(stop))
+    listener = await link.connect()
+    await eventually(lambda: engine.health()["role"] == "trading")
+    link.tell_state("client_id_in_use", "the gateway refuses client id 1")
+    await eventually(lambda: "client_id" in engine.health()["trading"]["blocked_by"])
+    assert engine.health()["lease"]["held"], "lock and token are still its own"
+    assert place.query("SELECT severity FROM risk_events WHERE kind = 'client_id_lost'") == [("critical",)]
+    link.tell_state("ready", "")
+    listener.on_session()
+    await eventually(lambda: engine.health()["trading"]["blocked_by"] == {})
+    listener.on_tick(tick())
+    assert len(link.placed) == 1
+    link.known = Snapshot((report(link.placed[0][0], "Cancelled"),), (), ())
+    listener.on_order(report(link.placed[0][0], "Cancelled"))
+    stop.set()
+    assert await life == 0
+
+
+async def test_order_is_refused_in_the_moment_in_which_the_lease_is_lost(place: Place) -> None:
+    """Not only when somebody looks: between two looks at the lease a tick asks for an order."""
+    link = FakeLink()
+    deployment, config = place.load()
+    engine = slot.Slot(deployment, config, lambda: link, lambda: link)
+    life = asyncio.create_task(engine.run(asyncio.Event()))
+    listener = await link.connect()
+    await eventually(lambda: engine.health()["role"] == "trading")
+    fence(place.path / "lease")
+    listener.on_tick(tick())
+    assert link.placed == []
+    assert await life == slot.EXIT_LEASE_LOST
+    assert link.cancelled == []
+    assert place.query("SELECT kind, severity FROM risk_events") == [("lease_lost", "critical")]

@@ -18,7 +18,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
 
 from . import log
 from .config import Deployment
@@ -123,11 +122,6 @@ class Lease:
         """The fencing token of this holder; 0 before the lease was had."""
         return self._token.token if self._token else 0
 
-    @property
-    def held(self) -> bool:
-        """Whether this process holds the lease: taken, not given back, and not lost."""
-        return self.lost() is None
-
     def acquire(self) -> None:
         """Take the lock; raises `LeaseHeldError` naming the holder, OSError when the file cannot be opened.
 
@@ -185,15 +179,6 @@ class Lease:
             os.close(self._descriptor)
             self._descriptor = None
             self._token = None
-
-    def __enter__(self) -> Lease:
-        self.acquire()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.release()
 
 
 def _describe(holder: str) -> str:
