@@ -24,7 +24,7 @@ from gateway_simulator.model import (
     PositionChanged,
     cents,
 )
-from tests.simulator.exchange import AAPL, EURUSD, IBM, Exchange
+from tests.simulator.exchange import AAPL, CALL, ES, EURUSD, IBM, SAP, Exchange
 
 
 def assert_books_add_up(exchange: Exchange) -> None:
@@ -180,6 +180,11 @@ def test_an_order_through_zero_closes_and_opens() -> None:
         (AAPL, 10, "12.00", "0.12"),
         (EURUSD, 20_000, "21000.00", "2.00"),
         (EURUSD, 1_000_000, "1050000.00", "21.00"),
+        (CALL, 1, "700.00", "1.00"),
+        (CALL, 10, "7000.00", "6.50"),
+        (ES, 3, "885000.00", "2.55"),
+        (SAP, 10, "2200.00", "3.00"),
+        (SAP, 1000, "220000.00", "110.00"),
     ],
 )
 def test_commissions_follow_the_fixed_schedule(

@@ -9,9 +9,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from gateway_simulator.broker import Broker
 from gateway_simulator.model import (
     Charged,
     Executed,
@@ -498,3 +500,21 @@ def test_stops_of_currencies_watch_the_book_and_not_the_last_price() -> None:
     exchange = Exchange()
     exchange.place(1, "BUY", 20_000, order_type="STP", aux_price="1.05005", instrument=EURUSD)
     assert exchange.executions() == [Decimal("1.05005")]
+
+
+def test_the_day_begins_at_midnight_where_the_broker_is() -> None:
+    exchange = Exchange()
+    new_york = ZoneInfo("America/New_York")
+    exchange.broker = Broker("DU1", exchange.broker.catalogue, exchange.quote, lambda: exchange.now, zone=new_york)
+    exchange.at(23, 0, day=24)
+    exchange.place(1, "BUY", 10)
+    exchange.ticks[AAPL.con_id] += 100
+    exchange.at(4, 59, day=25)
+    pnl = exchange.broker.valuation().pnl
+    assert (pnl.daily, pnl.unrealized, len(exchange.broker.executions)) == (Decimal("8.90"), Decimal("8.90"), 1)
+    exchange.at(5, 0, day=25)
+    exchange.ticks[AAPL.con_id] += 50
+    exchange.place(2, "SELL", 4)
+    pnl = exchange.broker.valuation().pnl
+    # Half a dollar on ten, of which four were sold for 1.00; they had cost 230.11 each with their commission.
+    assert (pnl.daily, pnl.realized, len(exchange.broker.executions)) == (Decimal("4.00"), Decimal("4.56"), 1)

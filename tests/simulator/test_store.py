@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,26 @@ def test_the_file_does_not_grow_without_end(tmp_path: Path, monkeypatch: pytest.
     assert path.stat().st_size < 5_000
     assert reopened(path) == {"a": 9_999, **{f"b{digit}": 9_990 + digit for digit in range(10)}}
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_an_error_that_leaves_the_file_whole(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    store = Store(path, "DU1")
+    store.save({"a": 1})
+    before = path.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 5, hard))
+    try:
+        for key in "bc":  # the first is cut short in the journal, the second in the file that is written anew
+            with pytest.raises(StateError, match=rf"{path}: cannot be written \(.*\)"):
+                store.save({key: "x" * 50})
+            assert path.read_bytes() == before
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == [path]
+    store.save({"d": 4})
+    store.close()
+    assert reopened(path) == {"a": 1, "b": "x" * 50, "c": "x" * 50, "d": 4}
 
 
 def test_a_damaged_line_in_the_middle_is_an_error_that_names_it(tmp_path: Path) -> None:

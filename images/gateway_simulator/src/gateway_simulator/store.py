@@ -79,7 +79,10 @@ class Store:
         return kept
 
     def save(self, changes: Mapping[str, Any]) -> None:
-        """Add changed records. A process killed half-way leaves the state with all of them or with none."""
+        """Add changed records. A process killed half-way leaves the state with all of them or with none.
+
+        Raises StateError when they cannot be written, as on a full disk; the next call then writes them, too.
+        """
         if self._path is None or not changes:
             return
         texts = {key: json.dumps(record) for key, record in changes.items()}
@@ -114,28 +117,32 @@ class Store:
             raise self._error(f"it belongs to account {document.get('account')}, wanted {self._account}")
 
     def _append(self, journal: BinaryIO, line: bytes) -> None:
-        """Add a line, or leave the file as it was. Raises StateError when the line does not fit."""
+        """Add a line, or leave the file as it was, to be written anew by the next change."""
         size = journal.seek(0, os.SEEK_END)
         try:
-            written = journal.write(line)
-            if written != len(line):
+            if journal.write(line) != len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             journal.truncate(size)
+            self.close()
             raise StateError(f"{self._path}: cannot be written ({error})") from error
 
     def _rewrite(self, path: Path) -> None:
         """Write the file anew; a reader, or a process killed half-way, finds the old file or the new one."""
         self.close()
         temporary = path.with_name(f"{path.name}.new")
-        with temporary.open("wb") as file:
-            file.write(json.dumps({"schema": SCHEMA, "account": self._account}).encode() + b"\n")
-            if self._records:
-                file.write(_line(self._records))
-        temporary.replace(path)
+        try:
+            with temporary.open("wb") as file:
+                file.write(json.dumps({"schema": SCHEMA, "account": self._account}).encode() + b"\n")
+                if self._records:
+                    file.write(_line(self._records))
+            temporary.replace(path)
+            # Unbuffered: what was saved is the system's, however this process ends.
+            self._journal = path.open("ab", buffering=0)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise StateError(f"{path}: cannot be written ({error})") from error
         self._written = len(self._records)
-        # Unbuffered: what was saved is the system's, however this process ends.
-        self._journal = path.open("ab", buffering=0)
 
     def _error(self, reason: str) -> StateError:
         return StateError(f"{self._path}: {reason}; move it away to start afresh")
