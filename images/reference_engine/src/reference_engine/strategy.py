@@ -10,7 +10,7 @@ built-in ones and the loader of others are in ``strategies/``.
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -104,7 +104,7 @@ class Parameters:
     def number(self, name: str, default: float) -> float:
         """Take a number above 0."""
         value = self._left.pop(name, default)
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf:
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= sys.float_info.max:
             return float(value)
         self.refuse(name, value, "a number above 0", "correct it or remove it")
         return default
