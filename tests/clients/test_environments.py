@@ -8,9 +8,12 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
+from tests.clients import environments
 
 PROGRAM = """
 import importlib.metadata, json, sys
@@ -28,3 +31,29 @@ def test_every_client_is_installed_in_an_environment_of_its_own(
     python = pythons[client]
     done = subprocess.run([python, "-I", "-c", PROGRAM, client], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == [version, str(python.parent.parent)]
+
+
+def test_an_environment_is_made_once_by_whoever_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    made: list[Path] = []
+    monkeypatch.setattr(environments, "CACHE", tmp_path)
+    monkeypatch.setattr(environments, "_install", lambda home, _requirements: made.append(home))
+    with ThreadPoolExecutor(4) as pool:
+        pythons = list(pool.map(environments.python_of, ["ib_async"] * 4))
+    assert len(set(pythons)) == len(made) == 1
+    assert pythons[0].exists()
+
+
+def test_an_environment_that_was_half_made_is_made_anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(environments, "CACHE", tmp_path)
+
+    def fail(home: Path, _requirements: Path) -> None:
+        (home / "leftover").touch()
+        raise RuntimeError("no index")
+
+    monkeypatch.setattr(environments, "_install", fail)
+    with pytest.raises(RuntimeError, match="no index"):
+        environments.python_of("ib_async")
+    monkeypatch.setattr(environments, "_install", lambda _home, _requirements: None)
+    python = environments.python_of("ib_async")
+    assert python.exists()
+    assert not (python.parent.parent / "leftover").exists()
