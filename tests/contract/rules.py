@@ -31,6 +31,7 @@ from .stage import (
     CLIENT_ID,
     FLATTEN_CLIENT_ID,
     STANDBY_CLIENT_ID,
+    Answer,
     ContainerStage,
     Engine,
     Stage,
@@ -494,9 +495,9 @@ def hand_over(stage: Stage, verdicts: Verdicts) -> None:
     with verdicts.rule("lease-calls-again") as seen:
         sessions = len(stage.sessions())
         again = _promote(green, 10.0)
-        old = blue.ask("POST", "/lease/demote", {"timeout": 10})
+        other = blue.ask("POST", "/lease/demote", {"timeout": 10})
         _wanted((again.status, again.document.get("role")) == (200, "trading"), f"{again.status} {again.text}")
-        _wanted((old.status, old.document.get("role")) == (200, "standby"), f"{old.status} {old.text}")
+        _wanted((other.status, other.document.get("role")) == (200, "standby"), f"{other.status} {other.text}")
         blue.wait_for(200, "standby")
         new_traders = [s for s in stage.sessions()[sessions:] if s["client_id"] == CLIENT_ID]
         _wanted(not new_traders, f"new sessions {new_traders}")
@@ -517,7 +518,7 @@ def _is_sent_by_trader_only(stage: Stage) -> bool:
     return {order["client_id"] for order in stage.orders()} <= {CLIENT_ID}
 
 
-def _promote(engine: Engine, timeout: float) -> Any:
+def _promote(engine: Engine, timeout: float) -> Answer:
     return engine.ask("POST", "/lease/promote", {"timeout": timeout}, timeout=timeout + 15)
 
 

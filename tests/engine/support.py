@@ -17,7 +17,7 @@ from pathlib import Path
 
 from reference_engine.config import Deployment, EngineConfig, load
 from reference_engine.engine import Engine
-from reference_engine.gateway import LinkError, Listener, SessionState, UnknownInstrumentError
+from reference_engine.gateway import Holdings, LinkError, Listener, SessionState, UnknownInstrumentError
 from reference_engine.guard import Refusal
 from reference_engine.hours import ExchangeHours
 from reference_engine.ledger import Ledger
@@ -201,6 +201,9 @@ class FakeLink:
         if isinstance(self.hours, Exception):
             raise self.hours
         return self.hours
+
+    async def look(self) -> Holdings:
+        return Holdings((), self.known.positions)
 
     async def snapshot(self, expected: Collection[str], *, anew: bool = False) -> Snapshot:  # noqa: ARG002
         self.asked_anew += anew
