@@ -452,6 +452,19 @@ async def test_the_account_is_told_now_and_then_without_a_change() -> None:
         await until(lambda: told.count("NetLiquidation") >= 2)
 
 
+async def test_profit_and_loss_follow_a_position_from_nothing() -> None:
+    async with running() as simulator, connected(simulator.port) as client:
+        whole = client.reqPnL(ACCOUNT)
+        single = client.reqPnLSingle(ACCOUNT, "", 265598)
+        await until(lambda: single.value == 0 and whole.dailyPnL == 0)
+        assert (single.position, single.dailyPnL) == (0, 0)
+        trade = client.placeOrder(AAPL, MarketOrder("BUY", 10))
+        await until(lambda: trade.isDone() and single.position == 10)
+        assert single.value == pytest.approx(10 * trade.orderStatus.avgFillPrice, rel=0.01)
+        # Bought at the ask with a commission of one dollar.
+        await until(lambda: -2 < whole.dailyPnL < 0 and -2 < single.unrealizedPnL < 0)
+
+
 async def test_a_read_only_gateway_tells_of_everything_but_orders() -> None:
     async with running(READ_ONLY_API="yes") as simulator, connected(simulator.port, readonly=True) as client:
         assert values(client)["NetLiquidation"] == Decimal("1000000.00")

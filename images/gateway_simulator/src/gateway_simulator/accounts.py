@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import requests
 from .messages import NO_REQUEST
-from .model import CurrencyLedger, Event, Pnl, PositionChanged, PositionValue, Valuation
+from .model import NO_CENTS, CurrencyLedger, Event, Pnl, Position, PositionChanged, PositionValue, Valuation
 from .requests import NumberedRequest, Request
 from .service import Service
 
@@ -309,7 +309,13 @@ class AccountService(Service):
     def _pnl_single_news(self, request_id: int, valuation: Valuation) -> list[bytes]:
         con_id, told = self._pnl_single[request_id]
         held = next((value for value in valuation.positions if value.position.con_id == con_id), None)
-        if held is None or held == told:
+        if held is None:
+            price = self._simulator.quote(self._simulator.catalogue[con_id]).last
+            held = PositionValue(Position(con_id), price, NO_CENTS, NO_CENTS)
+            # Nothing is held: the price alone is no news.
+            if told is not None and not told.position.quantity:
+                return []
+        if held == told:
             return []
         self._pnl_single[request_id] = con_id, held
         return [self._dialect.pnl_single(request_id, held)]
