@@ -22,6 +22,7 @@ from gateway_simulator.model import (
     OrderChanged,
     OrderFailed,
     PositionChanged,
+    Quote,
     cents,
 )
 from tests.simulator.exchange import AAPL, CALL, ES, EURUSD, IBM, SAP, Exchange
@@ -271,3 +272,27 @@ def test_order_ids_belong_to_their_client() -> None:
     exchange.place(5, "BUY", 1, "1.00", client=1)
     exchange.place(3, "BUY", 1, "1.00", client=2)
     assert [order.key for order in exchange.broker.working_orders()] == [(1, 5), (2, 3)]
+
+
+def test_nobody_asks_for_the_price_of_what_was_closed_on_an_earlier_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    exchange = Exchange()
+    for order_id, (instrument, action) in enumerate([(AAPL, "BUY"), (AAPL, "SELL"), (IBM, "BUY")], 1):
+        exchange.place(order_id, action, 10, instrument=instrument)
+    exchange.now += timedelta(days=1)
+    exchange.tick(IBM, 1)
+    worth = exchange.broker.valuation()
+    exchange.restart()
+    assert exchange.broker.valuation() == worth
+    asked: list[int] = []
+    quote = exchange.quote
+
+    def counted(instrument: Instrument) -> Quote:
+        asked.append(instrument.con_id)
+        return quote(instrument)
+
+    monkeypatch.setattr(exchange, "quote", counted)
+    exchange.restart()
+    assert exchange.broker.valuation().realized == worth.realized == Decimal("-2.10")
+    assert set(asked) == {IBM.con_id}
+    exchange.place(4, "BUY", 10)
+    assert exchange.broker.valuation().unrealized == Decimal("-2.10")

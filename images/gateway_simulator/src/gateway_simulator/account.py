@@ -145,10 +145,10 @@ class Account:
         return self._valued[1]
 
     def _pricing(self) -> list[Instrument]:
-        """Return the instruments held, what options are derived from, and the currency pairs."""
-        held = [self._catalogue[con_id] for con_id in self.positions]
+        """Return the instruments of current positions, what options are derived from, and the currency pairs."""
+        held = [self._catalogue[one.con_id] for one in self.positions.values() if one.is_current]
         underlyings = [self._catalogue[one.under_con_id] for one in held if one.sec_type == "OPT"]
-        currencies = {one.currency for one in held} | set(self.balances)
+        currencies = {self._catalogue[con_id].currency for con_id in self.positions} | set(self.balances)
         pairs = [pair[0] for currency in currencies if (pair := self._pair(currency)) is not None]
         return list({one.con_id: one for one in (*held, *underlyings, *pairs)}.values())
 
@@ -162,7 +162,7 @@ class Account:
             rate = rates.get(currency)
             if rate is None:
                 rate = rates[currency] = self.rate(currency)
-            price = self._quote(instrument).last
+            price = self._quote(instrument).last if position.is_current else Decimal(0)
             market_value = cents(price * position.quantity * instrument.multiplier)
             unrealized = market_value - position.cost
             by_currency.setdefault(currency, []).append(
@@ -331,7 +331,8 @@ class Account:
         return list(self.positions)
 
     def _keep(self, position: Position) -> None:
-        if position.con_id not in self.positions:
+        old = self.positions.get(position.con_id)
+        if old is None or old.is_current != position.is_current:
             self._priced_by = None
         self.positions[position.con_id] = position
         self._valued = None

@@ -259,6 +259,7 @@ class AccountService(Service):
             *(
                 self._dialect.portfolio_value(self._account, catalogue[value.position.con_id], value)
                 for value in valuation.positions
+                if value.position.is_current
             ),
             self._dialect.account_time(self._simulator.gateway_time()),
         ]

@@ -432,6 +432,11 @@ class Position(Record):
     day_profit: Decimal = NO_CENTS
 
     @property
+    def is_current(self) -> bool:
+        """Tell whether anything is held, or something was closed during the day."""
+        return bool(self.quantity) or self.realized != self.realized_before
+
+    @property
     def average_cost(self) -> Decimal:
         """Cost per contract or share, 0 when nothing is held."""
         return self.cost / self.quantity if self.quantity else Decimal(0)
@@ -439,7 +444,10 @@ class Position(Record):
 
 @dataclass(frozen=True, slots=True)
 class PositionValue:
-    """A position at the current price, in the instrument's currency, 1 of which is worth ``rate`` in the base one."""
+    """A position at the current price, in the instrument's currency, 1 of which is worth ``rate`` in the base one.
+
+    Nobody asks for the price of a position that is not current: it is 0.
+    """
 
     position: Position
     price: Decimal
