@@ -235,7 +235,11 @@ def measure_venue(runs: int) -> list[Figure]:
     for _ in range(runs):
         for name, value in measure_once().items():
             values.setdefault(name, []).append(value)
-    return [Figure(*name.split("|"), measured) for name, measured in values.items()]
+    figures = []
+    for name, measured in values.items():
+        what, _, unit = name.partition("|")
+        figures.append(Figure(what, unit, measured))
+    return figures
 
 
 def measure_once() -> dict[str, float]:
