@@ -100,14 +100,18 @@ class World:
         self.listener.on_tick(Tick(AAPL, 100.0 + quantity, self.now))
         return len(self.link.placed)
 
-    def fill(self, side: Side, quantity: float, price: float, *, commission: float = 0.0) -> None:
+    def fill(
+        self, side: Side, quantity: float, price: float, *, commission: float = 0.0, broker_profit: float | None = None
+    ) -> None:
         """Fill the newest order, or, without one, what somebody ordered by hand."""
         assert self.listener
         self._fills += 1
         order_ref = self.link.placed[-1][0] if self.link.placed else ""
         fill = execution(f"{id(self)}-{self._fills}", side, quantity, price, order_ref=order_ref, at=self.now)
         self.listener.on_execution(fill)
-        self.listener.on_commission(replace(fill, commission=commission, commission_currency="USD"))
+        self.listener.on_commission(
+            replace(fill, commission=commission, commission_currency="USD", realized_pnl=broker_profit)
+        )
 
     def risk_events(self) -> list[tuple[object, ...]]:
         return self.place.query("SELECT kind, severity, message FROM risk_events ORDER BY id")
@@ -277,17 +281,45 @@ async def test_loss_of_the_day_leaves_only_closing_until_the_next_day(
         world.values(99_499.0, daily_pnl=-501.0)
         world.pass_time(seconds=1)
         reason = "the day's loss is 501.00, and 500 is the limit"
-        assert world.check("trading") == ("warn", f"daily_loss: {reason}; nothing is opened before tomorrow")
+        assert world.check("trading") == ("warn", f"daily_loss: {reason}; nothing is opened before the next day")
         assert world.link.cancelled == [opening], f"{closing} only closes"
         world.values(100_000.0, daily_pnl=0.0)
         world.pass_time(seconds=1)
         assert world.wish(1) == 3, "a day that was stopped stays stopped"
         assert world.wish(-3) == 4
-        assert world.risk_events()[0] == ("daily_loss", "critical", f"2026-11-27: {reason}")
+        assert world.risk_events()[0] == ("daily_loss", "critical", reason)
         # The next day begins at midnight, UTC; on Monday the exchange is open again.
         world.pass_time(days=3)
         assert world.wish(1) == 5
         assert world.check("trading") == ("pass", "")
+        assert place.query("SELECT resolution FROM risk_events WHERE severity = 'critical'") == [
+            ("another day has begun",)
+        ]
+
+
+async def test_loss_of_the_day_stands_until_the_brokers_day_is_over_too(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    risk = "max_daily_loss: 500, price_collar_percent: null"
+    async with watched(place, monkeypatch, risk, hours="session: always") as world:
+        await world.trade()
+        world.values(99_000.0, daily_pnl=-1000.0)
+        world.pass_time(seconds=1)
+        world.pass_time(days=1)
+        assert world.wish(5) == 0
+    async with watched(place, monkeypatch, risk, hours="session: always") as world:
+        await world.trade()
+        world.now = FRIDAY + timedelta(days=1, hours=1)
+        world.values(99_000.0, daily_pnl=-1000.0)
+        world.pass_time(seconds=1)
+        assert world.wish(5) == 0
+        world.values(99_000.0, daily_pnl=0.0)  # the broker's new day
+        assert world.wish(5) == 1
+        assert place.query("SELECT count(*) FROM risk_events WHERE severity = 'critical'") == [(1,)], (
+            "one stop, one day"
+        )
+        world.values(98_400.0, daily_pnl=-600.0)
+        assert world.wish(5) == 1
 
 
 async def test_loss_of_the_day_outlives_a_restart(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -369,24 +401,23 @@ async def test_drawdown_from_the_peak_halts_also_over_a_restart(place: Place, mo
         assert place.query("SELECT state, reason FROM trading_state") == [("halted", f"drawdown: {reason}")]
 
 
-async def test_realized_profit_that_differs_from_the_brokers_for_minutes_is_told_once(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("told", [-7.0, -30.0])
+async def test_profit_of_fills_that_differs_from_the_brokers_is_told_once(
+    place: Place, monkeypatch: pytest.MonkeyPatch, told: float
 ) -> None:
     async with watched(place, monkeypatch) as world:
         await world.trade()
-        world.values(100_000.0, realized_pnl=40.0)
-        world.pass_time(seconds=1)
-        world.pass_time(seconds=119)
-        assert world.risk_events() == []
+        world.fill("BUY", 5, 100.0, commission=1.0)
+        world.fill("SELL", 5, 99.0, commission=1.0, broker_profit=told)
         for _ in range(3):
-            world.pass_time(seconds=60)
-        assert world.risk_events() == [
-            (
-                "pnl_mismatch",
-                "warning",
-                "2026-11-27: the broker says that the day's trades made 40.00, the ledger's fills add up to 0.00",
-            )
-        ]
+            world.pass_time(seconds=61)
+        mismatch = (
+            "pnl_mismatch",
+            "warning",
+            "2026-11-27: the broker and the ledger differ in what the day's fills made",
+        )
+        # The ledger's loss is 5, the broker's 7 with both commissions.
+        assert world.risk_events() == ([] if told == -7.0 else [mismatch])
 
 
 # -- the end of the day

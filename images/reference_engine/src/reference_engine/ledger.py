@@ -544,14 +544,27 @@ class Ledger:
         ).fetchone()
         return float(row[0]) if row else 0.0
 
-    def risk_event_of_day(self, kind: str, day: str) -> str | None:
-        """Return the message of the newest risk event of a kind on a day, None when there was none."""
+    def standing_stop(self, kind: str) -> tuple[str, str] | None:
+        """Return the day and the message of the newest critical risk event of a kind that is not resolved."""
         row = self._connection.execute(
-            "SELECT message FROM risk_events WHERE at >= ? AND at < ? || 'U' AND kind = ? AND account = ? "
-            "ORDER BY at DESC LIMIT 1",
-            (day, day, kind, self._account),
+            "SELECT substr(at, 1, 10), message FROM risk_events "
+            "WHERE resolved_at IS NULL AND severity = 'critical' AND kind = ? AND account = ? ORDER BY at DESC LIMIT 1",
+            (kind, self._account),
         ).fetchone()
-        return str(row[0]) if row else None
+        return (row[0], row[1]) if row else None
+
+    def profits_of_fills(self, day: str, most: int) -> tuple[float, float, float]:
+        """Return what the broker and what the ledger say that the newest fills of a day made, and their commissions.
+
+        The broker's profit of a fill is after the commissions of entry and exit, the ledger's is before.
+        """
+        return self._connection.execute(  # type: ignore[no-any-return]  # three sums
+            "SELECT COALESCE(sum(broker_realized_pnl), 0.0), COALESCE(sum(realized_pnl), 0.0), "
+            "COALESCE(sum(commission), 0.0) FROM (SELECT * FROM executions WHERE executed_at >= ? "
+            "AND executed_at < ? || 'U' AND account = ? AND broker_realized_pnl IS NOT NULL "
+            "ORDER BY executed_at DESC LIMIT ?)",
+            (day, day, self._account, most),
+        ).fetchone()
 
     def record_risk_metrics(self, at: datetime, values: Mapping[str, tuple[float, str]]) -> None:
         """Note measured values (value, unit) by name."""
@@ -594,14 +607,6 @@ class Ledger:
                 },
             )
             return cursor.rowcount > 0
-
-    def day_closed_at(self, day: str, currency: str) -> str | None:
-        """Return the newest close that is noted for a day, None when there is none."""
-        row = self._connection.execute(
-            "SELECT closed_at FROM daily_summaries WHERE day = ? AND account = ? AND currency = ?",
-            (day, self._account, currency),
-        ).fetchone()
-        return row[0] if row else None
 
     def begin_refusals(self, kind: str, severity: str, message: str, symbol: str, details: Mapping[str, Any]) -> int:
         """Note the first refusal of an episode and return its row's id."""

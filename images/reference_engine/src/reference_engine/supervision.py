@@ -32,9 +32,7 @@ _RECORD_EVERY = timedelta(seconds=60)
 _LIQUIDATE_AGAIN = timedelta(seconds=5)
 # The gateway's clock is told in whole seconds; below this it is the same as ours.
 _CLOCK_TOLERANCE_SECONDS = 2.0
-# Commissions come a moment after the fills, and the broker's figure a moment after those.
-_MISMATCH_AFTER = timedelta(seconds=120)
-_MISMATCH_TOLERANCE = 1.0
+_FILLS_CHECKED = 1000
 # Reasons not to ask the strategy, which are none not to close what it left.
 _STRATEGY_ONLY = frozenset({"strategy"})
 
@@ -58,13 +56,13 @@ class Supervision:
         self._peak = ledger.newest_risk_metric("peak_net_liquidation", self._since)
         self._day = ""
         self._daily_loss: Refusal | None = None
+        self._stopped_on = ""
         self._recorded: dict[str, float] = {}
         self._recorded_at: datetime | None = None
         self._liquidating: set[str] = set()
         self._liquidate_at: dict[int, datetime] = {}
         self._told_kept: set[tuple[int, datetime]] = set()
         self._closed_at: datetime | None = None
-        self._mismatch_since: datetime | None = None
 
     def attach(self) -> None:
         """Become part of the engine."""
@@ -129,7 +127,7 @@ class Supervision:
                 return None
             request = replace(request, quantity=left)
         # With the losses of this moment: a second is long for a strategy that runs wild.
-        self._judge_losses(iso(now)[:10])
+        self._judge_losses(now)
         found = refusal(self._limits, request, self._book(request.instrument, orders, now))
         if found is None:
             moment = time.monotonic()
@@ -190,40 +188,44 @@ class Supervision:
 
     def watch(self, now: datetime) -> None:
         """Measure, stop what must be stopped, end the day, and keep the figures."""
-        day = iso(now)[:10]
-        if day != self._day:
-            self._begin_day(day, now)
         self._note_hours(now)
-        self._judge_losses(day)
+        self._judge_losses(now)
         self._liquidate(now)
         self._close_day(now)
-        self._cross_check(day, now)
         if self._engine.reconciled and (self._recorded_at is None or now - self._recorded_at >= _RECORD_EVERY):
+            self._cross_check()
             self._record(now)
 
-    def _judge_losses(self, day: str) -> None:
+    def _judge_losses(self, now: datetime) -> None:
+        if (day := iso(now)[:10]) != self._day:
+            self._begin_day(day, now)
         self._note_halt()
-        self._measure(day)
+        self._measure()
+        found = stops(self._limits, self.figures)
+        # The broker's day may end hours after ours: a stop is over when both have.
+        if self._daily_loss and day != self._stopped_on and all(stop.kind != "daily_loss" for stop in found):
+            self._daily_loss = None
+            self._engine.unrestrict("daily_loss")
+            self._ledger.resolve_risk_events("daily_loss", "another day has begun")
         if self._engine.role == "trading" and not self._halted:
-            for stop in stops(self._limits, self.figures):
+            for stop in found:
                 self._stop(stop)
 
     def _begin_day(self, day: str, now: datetime) -> None:
         first, self._day = not self._day, day
-        # A stop for the day outlives a restart of the engine.
-        message = self._ledger.risk_event_of_day("daily_loss", day)
-        if message is None:
-            self._ledger.resolve_risk_events("daily_loss", "another day has begun")
-        self._daily_loss = Refusal("daily_loss", f"{message}; nothing is opened before tomorrow") if message else None
-        if self._daily_loss:
-            self._engine.restrict("daily_loss", self._daily_loss.message)
-        else:
-            self._engine.unrestrict("daily_loss")
         self._liquidating.clear()
         self._told_kept.clear()
         if not first:
             self._recorded.clear()
             self._record(now)
+        elif stop := self._ledger.standing_stop("daily_loss"):
+            # It outlives a restart of the engine.
+            self._stop_opening(*stop)
+
+    def _stop_opening(self, day: str, message: str) -> None:
+        self._stopped_on = day
+        self._daily_loss = Refusal("daily_loss", f"{message}; nothing is opened before the next day")
+        self._engine.restrict("daily_loss", self._daily_loss.message)
 
     def _note_halt(self) -> None:
         halted = self._ledger.halt() is not None
@@ -236,14 +238,14 @@ class Supervision:
             log.info("trading_resumed")
         self._halted = halted
 
-    def _measure(self, day: str) -> None:
+    def _measure(self) -> None:
         values = self._engine.account_values
         worth, profit = values.net_liquidation, values.daily_pnl
         # An account that is worth nothing is one of which the broker has told nothing yet.
         if worth is not None and worth > 0:
             self._peak = max(self._peak or worth, worth)
         if profit is None and values.currency:
-            profit = self._ledger.profit_of_day(day, values.currency)
+            profit = self._ledger.profit_of_day(self._day, values.currency)
         self.figures = Figures(worth, self._peak, profit, self._ledger.losing_streak(self._since))
         self.exposure = gross_exposure(self._lines(self._engine.open).values())
 
@@ -252,9 +254,8 @@ class Supervision:
             if self._daily_loss:
                 return
             self._ledger.record_event("daily_loss", stop.message)
-            self._ledger.record_risk_event("daily_loss", "critical", f"{self._day}: {stop.message}")
-            self._daily_loss = Refusal("daily_loss", f"{stop.message}; nothing is opened before tomorrow")
-            self._engine.restrict("daily_loss", self._daily_loss.message)
+            self._ledger.record_risk_event("daily_loss", "critical", stop.message)
+            self._stop_opening(self._day, stop.message)
         else:
             self._ledger.halt_trading(stop.kind, stop.message)
             self._halted = True
@@ -329,20 +330,17 @@ class Supervision:
         """Note what the account was worth at the newest close; where nothing closes, the day ends at midnight."""
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
         closed_at = self._calendar.closed_at(now)
-        day = iso(closed_at)[:10] if closed_at else ""
-        if day != self._day:
-            if not self._calendar.never_closes(now) or self._closed_at == midnight:
-                return
-            closed_at, day = midnight, iso(midnight - timedelta(seconds=1))[:10]
+        if (closed_at is None or closed_at < midnight) and self._calendar.never_closes(now):
+            closed_at = midnight
         values = self._engine.account_values
         if closed_at is None or closed_at == self._closed_at or self._engine.role != "trading":
             return
         if values.net_liquidation is None or not self._engine.reconciled:
             return
         self._closed_at = closed_at
-        # At midnight: a day that this engine has not seen end tells nothing of what the account was worth then.
-        late = closed_at == midnight and now - midnight > _RECORD_EVERY
-        if late or (closed_at == midnight and self._ledger.day_closed_at(day, values.currency)):
+        day = iso(closed_at - timedelta(milliseconds=1))[:10]
+        # What the account was worth at the close of another day is not known any more.
+        if day != self._day and now - closed_at > _RECORD_EVERY:
             return
         noted = self._ledger.close_day(
             day,
@@ -357,24 +355,16 @@ class Supervision:
 
     # -- the figures
 
-    def _cross_check(self, day: str, now: datetime) -> None:
-        """Compare what broker and ledger say the day's fills made; the broker's figure is the one that counts."""
-        values = self._engine.account_values
-        theirs = values.realized_pnl
-        if theirs is None or not self._engine.reconciled:
-            self._mismatch_since = None
-            return
-        ours = self._ledger.profit_of_day(day, values.currency)
-        if not is_above(abs(ours - theirs), max(_MISMATCH_TOLERANCE, abs(theirs) * 0.01)):
-            self._mismatch_since = None
-            return
-        self._mismatch_since = self._mismatch_since or now
-        if now - self._mismatch_since >= _MISMATCH_AFTER and not self._ledger.risk_event_of_day("pnl_mismatch", day):
+    def _cross_check(self) -> None:
+        """Compare what broker and ledger say that the same fills made; the broker's figure is the one that counts."""
+        theirs, ours, commission = self._ledger.profits_of_fills(self._day, _FILLS_CHECKED)
+        tolerance = 1.0 + 2.0 * commission + 0.01 * abs(theirs)
+        if is_above(abs(theirs - ours), tolerance):
             self._ledger.record_risk_event(
                 "pnl_mismatch",
                 "warning",
-                f"{day}: the broker says that the day's trades made {theirs:.2f}, "
-                f"the ledger's fills add up to {ours:.2f}",
+                f"{self._day}: the broker and the ledger differ in what the day's fills made",
+                details={"broker": theirs, "ledger": ours, "commission": commission, "tolerance": tolerance},
             )
 
     @property
