@@ -27,6 +27,11 @@ def intend(ledger: Ledger, order_ref: str = "dev-main:1") -> None:
     ledger.record_intent(order_ref, OrderRequest(AAPL, "BUY", 5), strategy="demo", client_id=1, broker_order_id=7)
 
 
+async def over(ledger: Ledger) -> None:
+    """Wait for the end of the batch."""
+    await eventually(lambda: not ledger._connection.in_transaction)
+
+
 def on_disk(place: Place) -> tuple[object, ...]:
     return (
         *place.query("SELECT count(*) FROM orders")[0],
@@ -35,13 +40,13 @@ def on_disk(place: Place) -> tuple[object, ...]:
     )
 
 
-async def test_writes_of_one_turn_are_one_commit(place: Place, ledger: Ledger) -> None:
+async def test_writes_of_one_batch_are_one_commit(place: Place, ledger: Ledger) -> None:
     for number in range(50):
         ledger.record_execution(execution(f"e{number}", "BUY", 1, 100.0))
         ledger.record_position(position(number + 1))
     assert (on_disk(place), ledger.commits) == ((0, 0, 0), 0)
     assert ledger.rows["executions"] == 50, "the engine sees what it wrote at once"
-    await asyncio.sleep(0)
+    await over(ledger)
     assert (on_disk(place), ledger.commits) == ((0, 50, 0), 1)
 
 
@@ -53,7 +58,7 @@ async def test_intent_is_on_the_disk_at_once_with_everything_before_it(place: Pl
     assert on_disk(place) == (1, 1, 1)
     ledger.mark_sent("dev-main:1")
     assert place.query("SELECT status FROM orders") == [("intent",)]
-    await asyncio.sleep(0)
+    await over(ledger)
     assert place.query("SELECT status FROM orders") == [("sent",)]
 
 
@@ -71,36 +76,36 @@ async def test_refused_intent_takes_nothing_else_with_it(place: Place, ledger: L
     ledger.record_execution(execution("e1", "BUY", 1, 100.0))
     with pytest.raises(TradingHaltedError):
         intend(ledger)
-    await asyncio.sleep(0)
+    await over(ledger)
     assert on_disk(place) == (0, 1, 0)
     assert ledger.rows == {"orders": 0, "executions": 1, "trades": 1}
 
 
-async def test_step_that_fails_leaves_the_other_writes_of_the_turn(place: Place, ledger: Ledger) -> None:
+async def test_step_that_fails_leaves_the_other_writes_of_the_batch(place: Place, ledger: Ledger) -> None:
     ledger.record_execution(execution("e1", "BUY", 1, 100.0))
     with pytest.raises(sqlite3.IntegrityError):
         ledger.record_risk_event("test", "no such severity", "x")
     ledger.record_execution(execution("e2", "BUY", 1, 100.0))
-    await asyncio.sleep(0)
+    await over(ledger)
     assert place.query("SELECT exec_id FROM executions") == [("e1",), ("e2",)]
     assert ledger.rows["executions"] == 2
 
 
-async def test_full_disk_undoes_the_whole_turn(place: Place, ledger: Ledger) -> None:
+async def test_full_disk_undoes_the_whole_batch(place: Place, ledger: Ledger) -> None:
     ledger.record_execution(execution("e1", "BUY", 1, 100.0))
-    await asyncio.sleep(0)
+    await over(ledger)
     # A disk that is full: a real one, limited to the pages it has.
     (pages,) = ledger._connection.execute("PRAGMA page_count").fetchone()
     ledger._connection.execute(f"PRAGMA max_page_count = {pages}")
     fills = [execution(f"e{number}", "BUY", 1, 100.0) for number in range(2, 3000)]
     with pytest.raises(sqlite3.OperationalError, match="database or disk is full"):
         list(map(ledger.record_execution, fills))
-    await asyncio.sleep(0)
+    await over(ledger)
     assert place.query("SELECT exec_id FROM executions") == [("e1",)]
     assert ledger.rows["executions"] == 1
     ledger._connection.execute("PRAGMA max_page_count = 1000000")
     ledger.record_execution(fills[0])
-    await asyncio.sleep(0)
+    await over(ledger)
     assert place.query("SELECT exec_id FROM executions") == [("e1",), ("e2",)]
 
 
@@ -121,7 +126,7 @@ class FailingOnce:
         return self._connection.execute(sql, *values)
 
 
-async def test_commit_that_fails_is_told_and_undoes_the_whole_turn(
+async def test_commit_that_fails_is_told_and_undoes_the_whole_batch(
     place: Place, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[str] = []
@@ -131,7 +136,7 @@ async def test_commit_that_fails_is_told_and_undoes_the_whole_turn(
     await eventually(lambda: told == ["disk I/O error"])
     assert (ledger.rows["executions"], on_disk(place)) == (0, (0, 0, 0))
     ledger.record_execution(execution("e1", "BUY", 1, 100.0))
-    await asyncio.sleep(0)
+    await over(ledger)
     assert on_disk(place) == (0, 1, 0)
 
 
@@ -145,7 +150,7 @@ async def test_closing_writes_what_waits(place: Place) -> None:
     ledger.record_execution(execution("e1", "BUY", 1, 100.0))
     ledger.close()
     assert on_disk(place) == (0, 1, 0)
-    await asyncio.sleep(0)  # the turn's own commit finds nothing to do
+    await asyncio.sleep(0.02)  # the batch's own commit finds nothing to do
 
 
 # -- the fence
@@ -182,7 +187,7 @@ async def test_terms_that_the_broker_has_are_the_ledgers(place: Place, ledger: L
     ledger.mark_sent("dev-main:1")
     ledger.record_order(report("dev-main:1", "Submitted", quantity=8, limit_price=99.5, stop_price=98.0))
     ledger.record_order(report("dev-main:1", "Submitted"))
-    await asyncio.sleep(0)
+    await over(ledger)
     assert place.query("SELECT quantity, limit_price, stop_price FROM orders") == [(8.0, 99.5, 98.0)]
     assert place.query("SELECT data FROM events WHERE kind = 'order_changed'") == [
         ('{"limit_price": [null, 99.5], "order_ref": "dev-main:1", "quantity": [5.0, 8], "stop_price": [null, 98.0]}',)

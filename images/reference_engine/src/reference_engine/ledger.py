@@ -34,6 +34,8 @@ COUNTED_TABLES = ("orders", "executions", "trades")
 
 _OPEN = "('intent', 'sent', 'submitted', 'cancelling')"
 _BUSY_TIMEOUT_MS = 2000
+# How long a write may wait for others to share its transaction: what a broker answers within a few milliseconds.
+_BATCH_SECONDS = 0.005
 # How long an order that the broker has not acknowledged may still be on its way when a session was lost.
 _IN_FLIGHT = timedelta(seconds=10)
 # The broker's order terms (IB API, orderStatus) and the ledger's. Terms that are not here leave the status alone.
@@ -138,8 +140,8 @@ class Reconciliation:
 class Ledger:
     """One connection, used from one thread. sqlite3.Error of a method means that nothing of it is written.
 
-    Batched, all writes of one turn of the event loop share a transaction: the disk is waited for once, not for each. An
-    intent never waits: it is committed with everything before it. Reads see what is written, committed or not.
+    Batched, the writes of a few milliseconds share a transaction: the disk is waited for once, not for each. An intent
+    never waits: it is committed with everything before it. Reads see what is written, committed or not.
     """
 
     def __init__(self, deployment: Deployment, *, batched: bool = False) -> None:
@@ -153,7 +155,7 @@ class Ledger:
         self.fencing_token = 0
         """The token of the lease this engine holds; every intent is checked against the newest one in the ledger."""
         self.on_failure: Callable[[sqlite3.Error], None] | None = None
-        """Told when writes that seemed done could not be committed: all of one turn of the event loop."""
+        """Told when writes that seemed done could not be committed: all of one batch."""
         self.commits = 0
         self.commit_seconds = 0.0
         try:
@@ -178,7 +180,7 @@ class Ledger:
             self._connection.execute("ROLLBACK")
 
     def commit(self) -> None:
-        """Commit what waits for the end of the turn; raises sqlite3.Error, and then all of it is undone."""
+        """Commit what waits for the end of the batch; raises sqlite3.Error, and then all of it is undone."""
         if not self._connection.in_transaction:
             return
         started = time.monotonic()
@@ -699,9 +701,9 @@ class Ledger:
             self.commit()
         elif not self._commit_due:
             self._commit_due = True
-            asyncio.get_running_loop().call_soon(self._commit_turn)
+            asyncio.get_running_loop().call_later(_BATCH_SECONDS, self._commit_batch)
 
-    def _commit_turn(self) -> None:
+    def _commit_batch(self) -> None:
         if not self._commit_due:  # closed since
             return
         self._commit_due = False
