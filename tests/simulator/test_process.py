@@ -174,7 +174,11 @@ def test_a_state_without_a_directory_is_kept_in_memory(tmp_path: Path) -> None:
     [
         ("{", "cannot be read (Expecting property name enclosed in double quotes: line 1 column 2 (char 1))"),
         ("[]", "its schema is None, wanted 2"),
-        ('{"schema": 1, "account": "DU1234567", "cash": "1.00"}', "its schema is 1, wanted 2"),
+        (
+            '{"schema": 1, "account": "DU1234567", "cash": "1.00"}',
+            "is not a whole state of schema 1 (KeyError('next_perm_id'))",
+        ),
+        ('{"schema": 3, "account": "DU1234567"}', "its schema is 3, wanted 2"),
         ('{"schema": 2, "account": "DU9"}', "it belongs to account DU9, wanted DU1234567"),
         ('{"schema": 2, "account": "DU1234567"}\n', "KeyError('next')"),
         (

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import resource
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,48 @@ def test_the_file_does_not_grow_without_end(tmp_path: Path, monkeypatch: pytest.
     assert path.stat().st_size < 5_000
     assert reopened(path) == {"a": 9_999, **{f"b{digit}": 9_990 + digit for digit in range(10)}}
     assert list(tmp_path.iterdir()) == [path]
+
+
+SCHEMA_1_ORDER = {
+    "client_id": 1, "con_id": 265598, "exchange": "SMART", "action": "BUY", "quantity": 10, "order_type": "MKT",
+    "limit_price": None, "tif": "DAY", "open_close": "O", "origin": 0, "outside_rth": False, "hidden": False,
+    "placed_at": "2026-11-23T15:00:00Z", "status": "Filled", "filled": 10, "filled_value": "2300.10",
+    "last_fill_price": "230.01", "commission": "1.00", "order_id": 1, "perm_id": 1_000_000_001, "order_ref": "ref:1",
+}  # fmt: skip
+SCHEMA_1 = {
+    "schema": 1, "account": "DU1", "cash": "997698.90", "next_perm_id": 1_000_000_003, "next_execution": 2,
+    "last_order_id": {"1": 2},
+    "positions": [{"con_id": 265598, "quantity": 10, "cost": "2301.10", "realized": "0.00"}],
+    "orders": [
+        SCHEMA_1_ORDER,
+        {**SCHEMA_1_ORDER, "order_id": 2, "perm_id": 1_000_000_002, "order_ref": "ref:2", "status": "Submitted",
+         "order_type": "LMT", "limit_price": "229.00", "filled": 0, "filled_value": "0", "last_fill_price": "0",
+         "commission": "0.00"},
+    ],
+    "executions": [
+        {"execution_id": "20261123.00000001.01.01", "client_id": 1, "order_id": 1, "perm_id": 1_000_000_001,
+         "con_id": 265598, "exchange": "NASDAQ", "side": "BOT", "quantity": 10, "price": "230.01",
+         "cumulative_quantity": 10, "average_price": "230.01", "order_ref": "ref:1", "time": "2026-11-23T15:00:00Z",
+         "commission": "1.00", "realized": None}
+    ],
+}  # fmt: skip
+
+
+def test_a_state_of_the_first_schema_is_taken_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "state.json"
+    path.write_text(json.dumps(SCHEMA_1))
+    exchange = Exchange()
+    exchange.broker.restore_state(reopened(path) or {})
+    assert [record.message for record in caplog.records] == ["state of an earlier schema taken over"]
+    assert exchange.broker.cash == Decimal("997698.90")
+    valuation = exchange.broker.valuation()
+    assert (valuation.net_liquidation, valuation.unrealized) == (Decimal("999998.90"), Decimal("-1.10"))
+    assert exchange.broker.executions[0].price == Decimal("230.01")
+    assert exchange.status(1, 2) == ["Filled", "Submitted"]
+    exchange.tick(AAPL, -101)
+    assert (exchange.status(2), exchange.broker.next_order_id) == (["Filled"], 3)
+    assert json.loads(path.read_bytes().partition(b"\n")[0]) == {"schema": 2, "account": "DU1"}
+    assert reopened(path) is not None
 
 
 def test_a_full_disk_is_an_error_that_leaves_the_file_whole(tmp_path: Path) -> None:

@@ -37,10 +37,11 @@ class Record:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """Return the record of ``to_json``. Raises KeyError, TypeError or ArithmeticError for anything else."""
+        """Return the record of ``to_json``. Raises TypeError or ArithmeticError for anything else."""
         values = {name: tuple(value) if type(value) is list else value for name, value in document.items()}
         for name, entry in cls.__dataclass_fields__.items():
-            if "Decimal" in str(entry.type) and values[name] is not None:
+            # What an earlier version did not save has its default.
+            if "Decimal" in str(entry.type) and values.get(name) is not None:
                 values[name] = Decimal(values[name])
         return cls(**values)
 

@@ -18,6 +18,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from .model import WORKING
+
 SCHEMA = 2
 # The journal is written anew when it has this many records for each that is kept, but not while it is short.
 COMPACT_AT = 4
@@ -63,7 +65,9 @@ class Store:
         except OSError as error:
             raise self._error(f"cannot be read ({error})") from error
         head, _, body = content.partition(b"\n")
-        self._check(head)
+        earlier = self._check(head)
+        if earlier is not None:
+            return self._take_over(self._path, earlier)
         *lines, torn = body.split(b"\n")
         if torn:
             _logger.warning("half-written change dropped", extra={"path": str(self._path), "bytes": len(torn)})
@@ -103,18 +107,33 @@ class Store:
             self._journal.close()
             self._journal = None
 
-    def _check(self, head: bytes) -> None:
-        """Raise StateError unless the first line is that of a state of this schema and account."""
+    def _take_over(self, path: Path, document: dict[str, Any]) -> dict[str, Any]:
+        """Return the records of a state of schema 1, and write them as this schema has them."""
+        try:
+            records = _from_schema_1(document)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise self._error(f"is not a whole state of schema 1 ({error!r})") from error
+        _logger.warning("state of an earlier schema taken over", extra={"path": str(path), "schema": 1})
+        self._records = {key: json.dumps(record) for key, record in records.items()}
+        self._rewrite(path)
+        return records
+
+    def _check(self, head: bytes) -> dict[str, Any] | None:
+        """Raise StateError unless the first line is that of a state of this account and of a schema that is known.
+
+        Return the document when it is a state of schema 1, which has but this line.
+        """
         try:
             document: object = json.loads(head)
         except ValueError as error:
             raise self._error(f"cannot be read ({error})") from error
         schema = document.get("schema") if isinstance(document, dict) else None
-        if schema != SCHEMA:
+        if schema not in (1, SCHEMA):
             raise self._error(f"its schema is {schema}, wanted {SCHEMA}")
         assert isinstance(document, dict)  # noqa: S101 - it has a schema
         if document.get("account") != self._account:
             raise self._error(f"it belongs to account {document.get('account')}, wanted {self._account}")
+        return document if schema == 1 else None
 
     def _append(self, journal: BinaryIO, line: bytes) -> None:
         """Add a line, or leave the file as it was, to be written anew by the next change."""
@@ -150,3 +169,19 @@ class Store:
 
 def _line(texts: Mapping[str, str]) -> bytes:
     return f"{{{','.join(f'{json.dumps(key)}:{text}' for key, text in texts.items())}}}\n".encode()
+
+
+def _from_schema_1(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the records of a state that was one JSON object. Raises KeyError, TypeError or AttributeError."""
+    records: dict[str, Any] = {
+        # It does not say of which day it is: a new one begins.
+        "day:": "1970-01-01",
+        "next:": {"perm_id": state["next_perm_id"], "execution": state["next_execution"], "by_hand": 0},
+        "cash:USD": state["cash"],
+    }
+    records |= {f"last_order_id:{client}": order_id for client, order_id in state["last_order_id"].items()}
+    records |= {f"position:{position['con_id']}": position for position in state["positions"]}
+    for order in state["orders"]:
+        done = {} if order["status"] in WORKING else {"completed_at": order["placed_at"]}
+        records[f"order:{order['client_id']}:{order['order_id']}"] = {**order, **done}
+    return records | {f"execution:{execution['execution_id']}": execution for execution in state["executions"]}
