@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from reference_engine.engine import Engine
-from reference_engine.gateway import LinkError, Listener
+from reference_engine.gateway import LinkError, Listener, _order
 from reference_engine.hours import ExchangeHours
 from reference_engine.ledger import Ledger
 from reference_engine.model import AccountValues, OrderRequest, Side, Snapshot, Tick
@@ -221,6 +221,19 @@ async def test_orders_leave_only_in_the_exchanges_hours(
         world.now = datetime.fromisoformat(moment).replace(tzinfo=UTC)
         assert world.wish(5) == (0 if refused else 1)
         assert world.risk_events() == ([("trading_hours", "warning", refused)] if refused else [])
+
+
+@pytest.mark.parametrize(("session", "outside"), [("liquid", False), ("trading", True), ("always", True)])
+async def test_limit_orders_work_outside_the_regular_session_where_that_is_wanted(
+    place: Place, monkeypatch: pytest.MonkeyPatch, session: str, outside: bool
+) -> None:
+    async with watched(place, monkeypatch, hours=f"session: {session}") as world:
+        await world.trade()
+        assert world.engine.submit(OrderRequest(AAPL, "BUY", 1, "LMT", limit_price=100.0))
+        ((_, request),) = world.link.placed
+        assert request.outside_regular_hours is outside
+        assert _order(request).outsideRth is outside
+        assert _order(replace(request, order_type="MKT", limit_price=None)).outsideRth is False
 
 
 @pytest.mark.parametrize("hours", [ExchangeHours("", "", ""), LinkError("no answer")])

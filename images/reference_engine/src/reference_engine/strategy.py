@@ -66,7 +66,10 @@ class Strategy:
         return ()
 
     def on_tick(self, tick: Tick, account: AccountView) -> Iterable[Wish]:  # noqa: ARG002 for subclasses
-        """Return what is wanted now. Asked only while the engine may trade, not during a halt or without the broker."""
+        """Return what is wanted now. Asked only while the engine may trade, not during a halt or without the broker.
+
+        A standby is asked as well, so that it is warm when it takes over; what it wants is discarded.
+        """
         return ()
 
     def on_order(self, report: OrderReport, account: AccountView) -> None:
