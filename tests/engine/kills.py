@@ -226,7 +226,7 @@ def _steps() -> list[Step]:
         *(_call(f"{ledger}.record_commission", where, 4) for where in around),
         *(_call(f"{ledger}.record_position", where, 4) for where in around),
         # what was written in one turn of the event loop
-        *(_call(f"{ledger}._commit_turn", where, 12) for where in whole),
+        *(_call(f"{ledger}._commit_batch", where, 12) for where in whole),
         # a change and a cancel of a working order
         *(_call(f"{engine}._change", where, 2) for where in around),
         *(_call(f"{ledger}.record_change", where, 2) for where in whole),
