@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -176,3 +177,30 @@ def test_the_calls_can_be_made_by_a_command_beside_the_simulator(shared: Venue) 
     refused = run("get", "nowhere")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr.startswith("/nowhere: no such path")
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status", "text"),
+    [
+        (b"\x00\xff\r\n\r\n", 400, "Bad request syntax"),
+        (b"PATCH /faults HTTP/1.1\r\n\r\n", 501, "Unsupported method ('PATCH')"),
+        (b'POST /faults HTTP/1.1\r\nContent-Length: 9\r\n\r\n{"fault":', 400, "body b'{\"fault\":': wanted JSON"),
+        (b"POST /faults HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400, "Content-Length '-1': wanted 0 to 1048576"),
+        (b"POST /faults HTTP/1.1\r\nContent-Length: 9999999\r\n\r\n", 400, "Content-Length '9999999': wanted 0 to "),
+        (b"GET http://[/ HTTP/1.1\r\n\r\n", 400, "'http://[/': wanted a path"),
+        (b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n", 414, ""),
+    ],
+)
+def test_what_is_no_call_is_refused_in_json(shared: Venue, request_bytes: bytes, status: int, text: str) -> None:
+    with socket.create_connection(("127.0.0.1", shared.control_port), timeout=10) as connection:
+        connection.sendall(request_bytes)
+        answer = b""
+        while b"\n" not in answer.partition(b"\r\n\r\n")[2]:
+            more = connection.recv(65536)
+            assert more, answer
+            answer += more
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.split()[1] == b"%d" % status
+    assert json.loads(body)["error"].startswith(text)
+    assert shared.state()["account"] == "DU1234567"
+    assert "Traceback" not in shared.text()

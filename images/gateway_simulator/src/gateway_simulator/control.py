@@ -54,8 +54,7 @@ class ControlServer:
                     PATIENCE_SECONDS
                 )
 
-        self._server = ThreadingHTTPServer((host, port), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server((host, port), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="control", daemon=True)
         self._thread.start()
 
@@ -68,6 +67,14 @@ class ControlServer:
         """Close the port."""
         await asyncio.to_thread(self._server.shutdown)
         self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, _request: Any, client_address: Any) -> None:
+        """A caller that went away before its answer is no error; nothing else gets here."""
+        _logger.info("control connection lost", extra={"peer": "{}:{}".format(*client_address[:2])})
 
 
 async def _call(routes: Routes, method: str, path: str, query: dict[str, str], body: Any) -> Any:
@@ -99,12 +106,22 @@ class _Handler(BaseHTTPRequestHandler):
     def do_DELETE(self) -> None:
         self._serve()
 
+    def send_error(self, code: int, message: str | None = None, _explain: str | None = None) -> None:
+        """Answer what is no HTTP request of ours."""
+        self.close_connection = True
+        # What was not understood is not taken for the version of HTTP that has no headers.
+        self.request_version = self.protocol_version
+        self._answer(HTTPStatus(code), {"error": message or HTTPStatus(code).phrase})
+
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing: the log on standard output is the simulator's."""
 
     def _serve(self) -> None:
         try:
-            url = urlsplit(self.path)
+            try:
+                url = urlsplit(self.path)
+            except ValueError as error:
+                raise ControlError(f"{self.path!r}: wanted a path ({error})") from error
             query = {name: values[-1] for name, values in parse_qs(url.query).items()}
             self._answer(HTTPStatus.OK, self.dispatch(self.command, url.path, query, self._body()))
         except ControlError as error:
