@@ -20,7 +20,7 @@ READY := .venv/ready-$(shell (pwd; cat requirements/controller.txt) | sha256sum 
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help setup lab deploy rollback status ssh test lint format unit sanity molecule contract bench docs protobuf build lock clean distclean
+.PHONY: help setup lab deploy rollback status ssh test lint format unit sanity molecule contract bench soak docs protobuf build lock clean distclean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,8 +66,13 @@ molecule: setup ## Run the scenarios on lab hosts (ARGS=default selects)
 contract: setup ## Test whether an image keeps the engine contract (IMAGE=...)
 	@python -m tests.contract $(IMAGE) $(ARGS)
 
-bench: setup ## Measure deploys, rollback and footprint
+bench: setup ## Measure deploys, rollback, footprint and the engine
 	@python -m tests.bench.bench $(ARGS)
+	@python -m tests.bench.engine
+
+HOURS ?= 1
+soak: setup ## Let an engine trade for HOURS=1 on 100 times a normal stream
+	@nice -n 5 python -m tests.bench.soak --hours $(HOURS) $(ARGS)
 
 docs: setup ## Write the roles' README files from their argument specs
 	@python -m tests.tools.role_readme

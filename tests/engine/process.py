@@ -44,29 +44,29 @@ class Process:
                 text=True,
             )
 
-    def health(self) -> tuple[int, dict[str, Any]]:
-        """Return HTTP status and document; (0, {}) while nobody answers."""
-        status, text = self._ask("/health")
-        return status, json.loads(text) if status else {}
-
-    def metric(self, name: str) -> float:
-        """Return the value of a metric without labels."""
-        _, text = self._ask("/metrics")
-        (value,) = (line.split()[-1] for line in text.splitlines() if line.startswith(f"{name} "))
-        return float(value)
-
-    def _ask(self, path: str) -> tuple[int, str]:
+    def ask(self, path: str) -> tuple[int, bytes]:
+        """Return the HTTP status and the body of a path of the control socket; (0, b"") while nobody answers."""
         connection = http.client.HTTPConnection("engine", timeout=5)
         try:
             connection.sock = socket.socket(socket.AF_UNIX)
             connection.sock.connect(str(self.place.socket))
             connection.request("GET", path)
             response = connection.getresponse()
-            return response.status, response.read().decode()
+            return response.status, response.read()
         except OSError:
-            return 0, ""
+            return 0, b""
         finally:
             connection.close()
+
+    def health(self) -> tuple[int, dict[str, Any]]:
+        """Return HTTP status and document; (0, {}) while nobody answers."""
+        code, body = self.ask("/health")
+        return code, json.loads(body) if body else {}
+
+    def metric(self, name: str) -> float:
+        """Return the value of a metric without labels."""
+        _, body = self.ask("/metrics")
+        return next(float(line.split()[1]) for line in body.decode().splitlines() if line.startswith(f"{name} "))
 
     def wait_for(self, status: int, state: str, seconds: float = 15.0) -> dict[str, Any]:
         """Wait until health answers with the HTTP status and the gateway's state; return the document."""
