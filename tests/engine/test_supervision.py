@@ -20,7 +20,7 @@ from reference_engine.hours import ExchangeHours
 from reference_engine.ledger import Ledger
 from reference_engine.model import AccountValues, OrderRequest, Side, Snapshot, Tick
 from reference_engine.supervision import Supervision
-from tests.engine.support import AAPL, ACCOUNT, FakeLink, Place, eventually, execution, position, report
+from tests.engine.support import AAPL, ACCOUNT, NEVER_CLOSED, FakeLink, Place, eventually, execution, position, report
 
 # A Friday with an early close at 13:00 in New York, 18:00 UTC.
 FRIDAY = datetime(2026, 11, 27, 15, 0, tzinfo=UTC)
@@ -465,6 +465,26 @@ async def test_positions_are_closed_before_the_early_close_and_nothing_is_opened
         world.now = datetime(2026, 11, 27, 18, 0, 1, tzinfo=UTC)
         world.pass_time(seconds=0)
         assert [kind for kind, *_ in world.risk_events()] == ["end_of_day"], "the one order that was refused"
+
+
+@pytest.mark.parametrize(
+    ("told", "moment", "refused"),
+    [
+        (EARLY, "2026-11-27T17:40", ""),
+        (EARLY, "2026-11-27T17:50", "positions in AAPL are closed before the close at 2026-11-27T18:00:00.000Z"),
+        (EARLY, "2026-11-27T20:00", "the regular session of AAPL is closed"),  # the extended one is open
+        (NEVER_CLOSED, "2026-11-27T17:50", ""),
+    ],
+)
+async def test_nothing_is_opened_from_the_end_of_the_day_until_the_next_regular_session(
+    place: Place, monkeypatch: pytest.MonkeyPatch, told: ExchangeHours, moment: str, refused: str
+) -> None:
+    async with watched(place, monkeypatch, hours="session: trading, close_positions_minutes_before_close: 15") as world:
+        world.link.hours = told
+        await world.trade()
+        world.now = datetime.fromisoformat(moment).replace(tzinfo=UTC)
+        assert world.wish(5) == (0 if refused else 1)
+        assert world.risk_events() == ([("end_of_day", "warning", refused)] if refused else [])
 
 
 async def test_position_that_is_still_held_after_the_close_is_told_once(

@@ -177,10 +177,10 @@ class Supervision:
         if minutes is None:
             return None
         hours = self._calendar.liquid(instrument.con_id)
-        closes = hours.closes_at(now) if hours else None
-        if closes is None:
-            return Refusal("end_of_day", f"no close of {instrument.symbol}'s regular session is in sight")
-        if now < closes - timedelta(minutes=minutes):
+        if hours is None or not hours.is_open(now):
+            return Refusal("end_of_day", f"the regular session of {instrument.symbol} is closed")
+        closes = hours.closes_at(now)
+        if closes is None or now < closes - timedelta(minutes=minutes):
             return None
         return Refusal("end_of_day", f"positions in {instrument.symbol} are closed before the close at {iso(closes)}")
 
