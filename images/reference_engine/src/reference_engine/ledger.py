@@ -522,16 +522,17 @@ class Ledger:
         (at,) = self._connection.execute("SELECT max(at) FROM events WHERE kind = 'trading_resumed'").fetchone()
         return at or ""
 
-    def losing_streak(self, since: str) -> int:
-        """Return how many of the newest closed trades lost money in a row, commissions included.
+    def losing_streak(self, since: str, most: int) -> int:
+        """Return how many of the newest ``most`` closed trades lost money in a row, commissions included.
 
         Only trades that this ledger saw end after ``since`` count: the broker's own times have whole seconds.
         """
         streak = 0
         for profit, seen in self._connection.execute(
             "SELECT realized_pnl - commission, (SELECT max(recorded_at) FROM executions WHERE trade_id = trades.id) "
-            "FROM trades WHERE account = ? AND closed_at IS NOT NULL AND adjusted = 0 ORDER BY closed_at DESC, id DESC",
-            (self._account,),
+            "FROM trades WHERE account = ? AND closed_at IS NOT NULL AND adjusted = 0 "
+            "ORDER BY closed_at DESC, id DESC LIMIT ?",
+            (self._account, most),
         ):
             if profit >= 0 or (seen or "") <= since:
                 break

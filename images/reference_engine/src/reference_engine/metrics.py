@@ -34,7 +34,7 @@ _RISK = {
     "drawdown_percent": "How far it is below that peak.",
     "daily_pnl": "Profit or loss of the day, realized and not.",
     "gross_exposure": "Value of all positions and open orders, without sign.",
-    "losing_streak": "Closed trades that lost money, in a row.",
+    "losing_streak": "Closed trades that lost money, in a row; 100 or more are told as 100.",
 }
 
 

@@ -59,6 +59,13 @@ class RiskLimits:
     max_drawdown_percent: float | None = None
     max_losing_streak: int | None = None
 
+    @property
+    def stops_trading(self) -> bool:
+        """Whether any loss stops trading."""
+        return any(
+            limit is not None for limit in (self.max_daily_loss, self.max_drawdown_percent, self.max_losing_streak)
+        )
+
     def of(self, symbol: str) -> InstrumentLimits:
         """Return the limits that hold for one instrument."""
         own = self.instruments.get(symbol)

@@ -33,6 +33,7 @@ _LIQUIDATE_AGAIN = timedelta(seconds=5)
 # The gateway's clock is told in whole seconds; below this it is the same as ours.
 _CLOCK_TOLERANCE_SECONDS = 2.0
 _FILLS_CHECKED = 1000
+_TRADES_LOOKED_AT = 100
 # Reasons not to ask the strategy, which are none not to close what it left.
 _STRATEGY_ONLY = frozenset({"strategy"})
 
@@ -53,6 +54,7 @@ class Supervision:
         self._ask_hours_at: dict[int, float] = {}
         self._halted = ledger.halt() is not None
         self._since = ledger.resumed_at()
+        self._trades_looked_at = max(config.risk.max_losing_streak or 0, _TRADES_LOOKED_AT)
         self._peak = ledger.newest_risk_metric("peak_net_liquidation", self._since)
         self._day = ""
         self._daily_loss: Refusal | None = None
@@ -126,8 +128,9 @@ class Supervision:
             if left <= 0:
                 return None
             request = replace(request, quantity=left)
-        # With the losses of this moment: a second is long for a strategy that runs wild.
-        self._judge_losses(now)
+        if self._limits.stops_trading:
+            # With the losses of this moment: a second is long for a strategy that runs wild.
+            self._judge_losses(now)
         found = refusal(self._limits, request, self._book(request.instrument, orders, now))
         if found is None:
             moment = time.monotonic()
@@ -246,7 +249,9 @@ class Supervision:
             self._peak = max(self._peak or worth, worth)
         if profit is None and values.currency:
             profit = self._ledger.profit_of_day(self._day, values.currency)
-        self.figures = Figures(worth, self._peak, profit, self._ledger.losing_streak(self._since))
+        self.figures = Figures(
+            worth, self._peak, profit, self._ledger.losing_streak(self._since, self._trades_looked_at)
+        )
         self.exposure = gross_exposure(self._lines(self._engine.open).values())
 
     def _stop(self, stop: Stop) -> None:
