@@ -26,6 +26,7 @@ from tests.engine.venue import Venue
 
 COMMAND = [sys.executable, "-m", "reference_engine"]
 WEEKDAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+HELD = ["{symbol: AAPL, type: STK, quantity: 7}", "{symbol: MSFT, type: STK, quantity: -7}"]
 MIXED = """\
 from reference_engine.model import Instrument, OrderRequest
 from reference_engine.strategy import Strategy
@@ -57,6 +58,27 @@ def stage() -> Iterator[ProcessStage]:
         yield stage
 
 
+class HeldStage(ProcessStage):
+    """A stage on which the account holds both from the start, and no engine ever ran."""
+
+    def __init__(self, scenario: str = "") -> None:
+        self._scenario = f"{scenario}account: {{positions: [{', '.join(HELD)}]}}\n"
+        super().__init__(COMMAND)
+
+    def _make_venue(self, ticks_per_second: float) -> Venue:
+        scenario = self.path / "scenario.yml"
+        scenario.write_text(self._scenario, encoding="utf-8")
+        environment = {"SIMULATOR_SCENARIO": str(scenario)}
+        return Venue(self.path, ticks_per_second=ticks_per_second, environment=environment)
+
+
+@pytest.fixture
+def held() -> Iterator[HeldStage]:
+    with HeldStage() as stage:
+        assert isinstance(stage, HeldStage)
+        yield stage
+
+
 def mixed(stage: ProcessStage) -> Engine:
     """Start an engine and wait until it has two positions and two orders that rest."""
     engine = stage.start("blue")
@@ -80,7 +102,7 @@ def working(stage: ProcessStage) -> int:
 
 def assert_flat(stage: ProcessStage) -> None:
     assert working(stage) == 0
-    assert stage.positions() == {}
+    assert [p for p in stage.venue.call("GET", "state")["positions"].values() if float(p["quantity"])] == []
 
 
 def assert_each_position_was_closed_by_one_order(stage: ProcessStage) -> None:
@@ -154,13 +176,12 @@ def test_engine_flattens_itself_when_its_socket_is_asked(stage: ProcessStage) ->
     assert differences(Record.of(stage.venue.witness()), stage.ledger, settled=True) == []
 
 
-def test_second_run_finds_nothing_to_do(stage: ProcessStage) -> None:
-    mixed(stage).signal(signal.SIGKILL)
-    assert flatten(stage)[0].code == 0
-    orders = len(stage.orders())
-    ended, report = flatten(stage)
+def test_second_run_finds_nothing_to_do(held: HeldStage) -> None:
+    assert flatten(held)[0].code == 0
+    orders = len(held.orders())
+    ended, report = flatten(held)
     assert (ended.code, report["flat"], report["orders_cancelled"], report["positions_closed"]) == (0, True, 0, 0)
-    assert len(stage.orders()) == orders
+    assert len(held.orders()) == orders
 
 
 @pytest.mark.parametrize("trouble", ["missing", "locked"])
@@ -181,83 +202,65 @@ def test_without_the_ledger_the_engines_are_fenced_out_instead(stage: ProcessSta
     assert client == FLATTEN_CLIENT_ID
 
 
-def test_gateway_that_comes_back_in_time_is_waited_for(stage: ProcessStage) -> None:
-    mixed(stage).signal(signal.SIGKILL)
-    stage.venue.kill()
+def test_gateway_that_comes_back_in_time_is_waited_for(held: HeldStage) -> None:
+    held.venue.kill()
     ended: list[tuple[Ended, dict[str, Any]]] = []
-    thread = threading.Thread(target=lambda: ended.append(flatten(stage)))
+    thread = threading.Thread(target=lambda: ended.append(flatten(held)))
     thread.start()
-    until(lambda: stage.query("SELECT status FROM emergency_stops") == [("requested",)], "the halt")
-    stage.venue.start()
+    until(lambda: held.query("SELECT status FROM emergency_stops") == [("requested",)], "the halt")
+    held.venue.start()
     thread.join()
     assert (ended[0][0].code, ended[0][1]["flat"]) == (0, True)
-    assert_flat(stage)
+    assert_flat(held)
 
 
-def test_gateway_that_stays_away_is_reported_and_what_is_left_is_unknown(stage: ProcessStage) -> None:
-    stage.venue.kill()
-    ended, report = flatten(stage, "--timeout", "1")
+def test_gateway_that_stays_away_is_reported_and_what_is_left_is_unknown(held: HeldStage) -> None:
+    held.venue.kill()
+    ended, report = flatten(held, "--timeout", "1")
     assert (ended.code, report["flat"], report["orders_left"], report["positions_left"]) == (75, False, None, None)
     assert report["halted"]
     assert report["problems"][0] == "the time is over"
     assert ": nothing accepts connections at 127.0.0.1:" in report["problems"][1]
-    assert stage.query("SELECT status, orders_left, positions_left FROM emergency_stops") == [("failed", None, None)]
-    text = stage.run("flatten", "--reason", "drill", "--timeout", "1").output
+    assert held.query("SELECT status, orders_left, positions_left FROM emergency_stops") == [("failed", None, None)]
+    text = held.run("flatten", "--reason", "drill", "--timeout", "1").output
     assert "NOT FLAT" in text
     assert "orders left: unknown" in text
 
 
-def test_position_that_the_broker_will_not_close_is_reported_and_no_order_is_left(stage: ProcessStage) -> None:
-    mixed(stage).signal(signal.SIGKILL)
-    stage.venue.call("POST", "faults", {"fault": "reject", "clients": [FLATTEN_CLIENT_ID], "code": 201})
-    ended, report = flatten(stage, "--timeout", "4")
+def test_position_that_the_broker_will_not_close_is_reported_and_no_order_is_left(held: HeldStage) -> None:
+    held.venue.call("POST", "faults", {"fault": "reject", "clients": [FLATTEN_CLIENT_ID], "code": 201})
+    ended, report = flatten(held, "--timeout", "4")
     assert (ended.code, report["flat"], report["orders_left"]) == (75, False, [])
     assert report["positions_left"] == {"AAPL": 7.0, "MSFT": -7.0}
     assert any("201" in problem for problem in report["problems"])
-    assert working(stage) == 0
-    assert stage.query("SELECT status, orders_left, positions_left FROM emergency_stops") == [("failed", 0, 2)]
+    assert working(held) == 0
+    assert held.query("SELECT status, orders_left, positions_left FROM emergency_stops") == [("failed", 0, 2)]
 
 
 def test_closed_market_is_reported_and_what_is_open_is_closed() -> None:
     now = datetime.now(UTC)
     day, weekday = now + timedelta(days=2), WEEKDAYS[(now.weekday() + 2) % 7]
-    with ProcessStage(COMMAND) as stage:
-        stage.venue.kill()
-        scenario = stage.path / "scenario.yml"
-        scenario.write_text(
-            f"hours: {{rare: {{time_zone: UTC, trading: {{{weekday}: '10:00-11:00'}}}}}}\n"
-            "instruments:\n"
-            "  - {symbol: AAPL, hours: rare}\n"
-            "  - {symbol: MSFT}\n"
-            "account:\n"
-            "  positions:\n"
-            "    - {symbol: AAPL, type: STK, quantity: 10}\n"
-            "    - {symbol: MSFT, type: STK, quantity: -5}\n",
-            encoding="utf-8",
-        )
-        (stage.path / "simulator.json").unlink()
-        stage.venue = Venue(stage.path, environment={"SIMULATOR_SCENARIO": str(scenario)})
-        stage.venue.start()
+    hours = f"hours: {{rare: {{time_zone: UTC, trading: {{{weekday}: '10:00-11:00'}}}}}}\n"
+    with HeldStage(f"{hours}instruments: [{{symbol: AAPL, hours: rare}}, {{symbol: MSFT}}]\n") as stage:
         ended, report = flatten(stage)
         assert (ended.code, report["flat"]) == (75, False)
-        assert report["positions_left"] == {"AAPL": 10.0}
+        assert report["positions_left"] == {"AAPL": 7.0}
         assert report["problems"] == [f"AAPL: its market is closed until {day:%Y-%m-%d}T10:00:00.000Z"]
         assert report["seconds"] < 30, "it did not wait for the market"
         assert [(order["symbol"], order["action"]) for order in stage.orders()] == [("MSFT", "BUY")]
         assert working(stage) == 0
 
 
-def test_two_at_once_close_each_position_once(stage: ProcessStage) -> None:
-    mixed(stage).signal(signal.SIGKILL)
+def test_two_at_once_close_each_position_once(held: HeldStage) -> None:
     ended: list[tuple[Ended, dict[str, Any]]] = []
-    threads = [threading.Thread(target=lambda: ended.append(flatten(stage))) for _ in range(2)]
+    threads = [threading.Thread(target=lambda: ended.append(flatten(held))) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert [(end.code, report["flat"]) for end, report in ended] == [(0, True)] * 2
-    assert_flat(stage)
-    assert_each_position_was_closed_by_one_order(stage)
+    assert_flat(held)
+    assert_each_position_was_closed_by_one_order(held)
 
 
 @pytest.mark.parametrize("signals", [1, 3])
