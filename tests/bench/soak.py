@@ -43,6 +43,11 @@ class Sample:
     ticks: float
     cpu_seconds: float
 
+    def line(self) -> str:
+        """One row of the log."""
+        memory = f"engine {self.engine_mb:6.2f} MB  simulator {self.venue_mb:6.2f} MB  ledger {self.ledger_mb:6.2f} MB"
+        return f"{self.hours * 60:6.1f} min  {memory}  {self.orders} orders  {self.ticks:.0f} ticks"
+
 
 def resident_mb(pid: int) -> float:
     """Resident memory of a process (proc(5), VmRSS)."""
@@ -84,12 +89,7 @@ def soak(hours: float, every_seconds: float) -> list[Sample]:
         while time.monotonic() - started < hours * 3600:
             time.sleep(every_seconds)
             samples.append(look(stage, engine, started))
-            sample = samples[-1]
-            print(
-                f"{sample.hours * 60:6.1f} min  engine {sample.engine_mb:6.2f} MB  simulator {sample.venue_mb:6.2f} MB  "
-                f"ledger {sample.ledger_mb:6.2f} MB  {sample.orders} orders  {sample.ticks:.0f} ticks",
-                flush=True,
-            )
+            print(samples[-1].line(), flush=True)
             code, document = engine.health()
             if code != 200:
                 raise BenchError(f"health is {code}: {document.get('output')}\n{engine.log()[-2000:]}")
