@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Measure the gateway simulator on one core: ``python -m tests.bench.venue [--runs N]``.
 
-The simulator has a core for itself and a state file; the load comes from another core, over the loopback interface,
-from clients that cost next to nothing. Machines differ, so an echo server of the same event loop, which reads frames
-and answers each with one of the same size, is measured in the same run, as a yardstick.
+The simulator has a core for itself and a state file; the load comes from another core, over the loopback interface.
+Rates are per second that its process was at work. Machines differ, so an echo server of the same event loop, which
+answers every frame with itself, is measured in the same run, as a yardstick.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -42,6 +42,9 @@ PATIENCE_SECONDS = 60.0
 
 CURRENT_TIME = frame(49, 1)
 ALL_OPEN_ORDERS = frame(16, 1)
+CANCEL_ALL = frame(58, 1)
+# A request whose answer tells that all before it is done: for the accounts.
+LAST = frame(17, 1)
 TICKS_OF_AAPL = frame(1, 11, 7, 265598, "AAPL", "STK", "", "0", "", "", "SMART", "", "USD", "", "", 0, "", 0, 0, "")
 
 
@@ -133,31 +136,28 @@ class Client:
         return body.startswith(b"3\0%d\0Filled\0" % (self.next_id - 1))
 
 
-def rate(port_or_client: Client, message: bytes, count: int, kind: bytes) -> float:
-    """Messages that are answered in a second when they are sent all at once."""
-    began = time.perf_counter()
-    port_or_client.socket.sendall(message * count)
-    port_or_client.count(count, kind)
-    return count / (time.perf_counter() - began)
+class Server:
+    """A server with the first core for itself. Rates are per second that it was at work, whatever else the core did."""
+
+    def __init__(self, port: int, process: int) -> None:
+        self.port = port
+        self._process = process
+
+    def busy_seconds(self) -> float:
+        """Return for how long its main thread has been at work. Source: proc(5), schedstat."""
+        return int(Path(f"/proc/{self._process}/schedstat").read_text().split()[0]) / 1e9
+
+    def rate(self, client: Client, request: bytes, end: bytes, count: int = 0) -> float:
+        """Send all at once, read up to an answer of kind ``end``; return what was read, or ``count``, per second."""
+        began = self.busy_seconds()
+        client.socket.sendall(request)
+        answers = client.count(1, end)
+        return (count or answers) / (self.busy_seconds() - began)
 
 
-def measure_orders(client: Client) -> float:
-    """Resting orders that are placed and acknowledged in a second."""
-    orders = b"".join(client.order("BUY", "LMT", 1) for _ in range(ORDERS))
-    began = time.perf_counter()
-    client.socket.sendall(orders)
-    client.count(ORDERS, b"3\0")
-    seconds = time.perf_counter() - began
-    client.socket.sendall(CURRENT_TIME)
-    client.count(1, b"49\0")
-    return ORDERS / seconds
-
-
-def measure_output(client: Client) -> float:
-    """Messages that one connection is sent in a second."""
-    began = time.perf_counter()
-    client.socket.sendall(ALL_OPEN_ORDERS * 2)
-    return client.count(2, b"53\0") / (time.perf_counter() - began)
+def resting_orders(client: Client) -> bytes:
+    """Messages that place orders which are not filled."""
+    return b"".join(client.order("BUY", "LMT", 1) for _ in range(ORDERS))
 
 
 def round_trips(client: Client, count: int) -> list[float]:
@@ -171,9 +171,9 @@ def round_trips(client: Client, count: int) -> list[float]:
     return durations
 
 
-def measure_crowd(port: int) -> tuple[float, float, float]:
+def measure_crowd(server: Server) -> tuple[float, float, float]:
     """Fills and messages per second of all clients together, and the 99th percentile of milliseconds to a fill."""
-    clients = [Client(port, 100 + number) for number in range(CLIENTS)]
+    clients = [Client(server.port, 100 + number) for number in range(CLIENTS)]
     by_socket = {client.socket.fileno(): client for client in clients}
     poll = select.epoll()
     began = dict.fromkeys(by_socket, 0.0)
@@ -184,7 +184,7 @@ def measure_crowd(port: int) -> tuple[float, float, float]:
         client.socket.sendall(TICKS_OF_AAPL)
         began[descriptor] = time.perf_counter()
         client.socket.sendall(client.order("BUY"))
-    start = time.perf_counter()
+    start, busy = time.perf_counter(), server.busy_seconds()
     while (now := time.perf_counter()) - start < CROWD_SECONDS:
         for descriptor, _ in poll.poll(1):
             client = by_socket[descriptor]
@@ -195,10 +195,11 @@ def measure_crowd(port: int) -> tuple[float, float, float]:
                 trips.append((now - began[descriptor]) * 1000)
                 began[descriptor] = now
                 client.socket.sendall(client.order("SELL" if client.next_id % 2 else "BUY"))
+    busy = server.busy_seconds() - busy
     poll.close()
     for client in clients:
         client.socket.close()
-    return len(trips) / CROWD_SECONDS, messages / CROWD_SECONDS, percentile(trips, 99)
+    return len(trips) / busy, messages / busy, percentile(trips, 99)
 
 
 def percentile(values: list[float], percent: int) -> float:
@@ -207,21 +208,21 @@ def percentile(values: list[float], percent: int) -> float:
 
 
 @contextmanager
-def one_core(runs: Venue | None = None) -> Iterator[int]:
-    """Keep this process off the first core, and the simulator or an echo server on it; give the latter's port."""
+def one_core(runs: Venue | None = None) -> Iterator[Server]:
+    """Keep this process off the first core, and the simulator or an echo server on it."""
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, set(cores[1:]) or set(cores))
     server = None
     try:
         if runs is not None:
             os.sched_setaffinity(runs.process.pid, {cores[0]})
-            yield runs.port
+            yield Server(runs.port, runs.process.pid)
         else:
             command = [sys.executable, "-m", "tests.bench.venue", "--echo"]
             server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
             os.sched_setaffinity(server.pid, {cores[0]})
             assert server.stdout is not None  # noqa: S101 - it is a pipe
-            yield int(server.stdout.readline())
+            yield Server(int(server.stdout.readline()), server.pid)
     finally:
         os.sched_setaffinity(0, cores)
         if server is not None:
@@ -245,37 +246,37 @@ def measure_venue(runs: int) -> list[Figure]:
 def measure_once() -> dict[str, float]:
     """One run: name|unit -> value."""
     measured: dict[str, float] = {}
-    with one_core() as port:
-        measured["echo server, the yardstick|/s"] = rate(Client(port), CURRENT_TIME, REQUESTS, b"49\0")
-    variables = {"SIMULATOR_MESSAGES_PER_SECOND": "0", "SIMULATOR_LOG_LEVEL": "INFO"}
+    requests = CURRENT_TIME * (REQUESTS - 1) + LAST
+    with one_core() as server:
+        echoed = server.rate(Client(server.port), requests, LAST[4:])
+        measured["echo server, the yardstick|/s"] = echoed
     with TemporaryDirectory() as directory:
-        state = str(Path(directory) / "state.json")
-        with venue(SIMULATOR_STATE=state, **variables) as running, one_core(running) as port:
-            client = Client(port, 1)
-            requests = rate(client, CURRENT_TIME, REQUESTS, b"49\0")
-            measured["requests answered, one client|/s"] = requests
-            measured["requests answered, part of the yardstick|x"] = (
-                requests / measured["echo server, the yardstick|/s"]
-            )
-            measured["orders placed and acknowledged, one client|/s"] = measure_orders(client)
-            measured["messages sent, one client|/s"] = measure_output(client)
-            client.socket.sendall(frame(58, 1))
-            client.count(ORDERS, b"4\0")
+        variables = {"SIMULATOR_STATE": str(Path(directory) / "state.json"), "SIMULATOR_MESSAGES_PER_SECOND": "0"}
+        with venue(**variables) as running, one_core(running) as server:
+            client = Client(server.port, 1)
+            answered = server.rate(client, requests, b"15\0")
+            measured["requests answered, one client|/s"] = answered
+            measured["requests answered, part of the yardstick|x"] = answered / echoed
+            placed = server.rate(client, resting_orders(client) + LAST, b"15\0", ORDERS)
+            measured["orders placed and acknowledged, one client|/s"] = placed
+            measured["messages sent, one client|/s"] = server.rate(client, ALL_OPEN_ORDERS, b"53\0")
+            client.socket.sendall(CANCEL_ALL + LAST)
+            client.count(1, b"15\0")
+            began = server.busy_seconds()
             trips = round_trips(client, ROUND_TRIPS)
+            measured["market orders filled one by one, one client|/s"] = ROUND_TRIPS / (server.busy_seconds() - began)
             measured["market order to fill, one client, median|ms"] = statistics.median(trips)
             measured["market order to fill, one client, 99 %|ms"] = percentile(trips, 99)
-            measured["market orders filled one by one, one client|/s"] = len(trips) / sum(trips) * 1000
-            fills, messages, slowest = measure_crowd(port)
+            fills, messages, slowest = measure_crowd(server)
             measured[f"market orders filled one by one, {CLIENTS} clients|/s"] = fills
             measured[f"messages sent, {CLIENTS} clients|/s"] = messages
             measured[f"market order to fill, {CLIENTS} clients, 99 %|ms"] = slowest
-            greedy = Client(port, 2)
+            greedy = Client(server.port, 2)
             greedy.socket.settimeout(0.2)
-            try:
+            with suppress(TimeoutError, ConnectionError):
+                # Until its own bytes wait, for it reads nothing.
                 while True:
-                    greedy.socket.sendall(ALL_OPEN_ORDERS * 100 + CURRENT_TIME * 5000)
-            except TimeoutError:
-                pass  # its own bytes wait, for it reads nothing
+                    greedy.socket.sendall(CURRENT_TIME * 10_000)
             beside = round_trips(client, ROUND_TRIPS)
             measured["market order to fill, beside one that reads not, 99 %|ms"] = percentile(beside, 99)
     return measured
