@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 
 from tests.engine.books import Record, differences
 from tests.engine.process import Process, until
-from tests.engine.support import ACCOUNT, Place
+from tests.engine.support import Place
 from tests.engine.venue import Venue
 
 PATIENCE_SECONDS = 40.0
@@ -37,6 +38,7 @@ class Day:
 
     def __init__(self, place: Place, venue: Venue, engine: Process) -> None:
         self.place, self.venue, self.engine = place, venue, engine
+        self._alarms = 0
 
     def fault(self, name: str, **parameters: object) -> int:
         return int(self.venue.call("POST", "faults", {"fault": name, **parameters})["id"])
@@ -71,30 +73,58 @@ class Day:
         until(says, f"health to say {text!r}, it says {seen[0]}", PATIENCE_SECONDS)
         return seen[0]
 
-    def ends_well(self, *, alarms: tuple[str, ...] = ()) -> None:
-        """Stop the engine: nothing is lost, nothing was sent twice, and only the alarms that must be were raised."""
+    def is_whole(self, *, alarms: tuple[str, ...] = ()) -> None:
+        """Nothing is lost and nothing was sent twice, and only the alarms that must be were raised meanwhile."""
+        record = Record.of(self.venue.witness())
+
+        def has_every_fill() -> bool:
+            known = {exec_id for (exec_id,) in self.place.query("SELECT exec_id FROM executions")}
+            return known.issuperset(fill.exec_id for fill in record.fills)
+
+        until(has_every_fill, "the ledger to have every fill of the venue's", PATIENCE_SECONDS)
+        assert differences(Record.of(self.venue.witness()), self.place.ledger, settled=False) == []
+        raised = self.place.query("SELECT id, kind FROM risk_events WHERE id > ?", self._alarms)
+        self._alarms = max([self._alarms, *(int(str(number)) for number, _ in raised)])
+        assert {kind for _, kind in raised} == set(alarms)
+
+    def ends_well(self) -> None:
+        """Stop the engine: everything adds up."""
         assert self.engine.end() == (0, "")
         assert differences(Record.of(self.venue.witness()), self.place.ledger, settled=True) == []
-        assert {kind for (kind,) in self.place.query("SELECT kind FROM risk_events")} == set(alarms)
 
 
-@pytest.fixture
-def day() -> Iterator[Day]:
-    place = Place(CONFIG)
+@contextlib.contextmanager
+def new_day(config: str = CONFIG) -> Iterator[Day]:
+    place = Place(config)
     place.make_ledger()
     venue = Venue(place.path, ticks_per_second=50)
-    place.environment |= {"BALLAST_GATEWAY_PORT": str(venue.port), "BALLAST_ACCOUNT": ACCOUNT}
+    place.environment["BALLAST_GATEWAY_PORT"] = str(venue.port)
     venue.start()
     engine = Process(place)
-    day = Day(place, venue, engine)
     try:
-        engine.wait_for(200, "ready", PATIENCE_SECONDS)
+        day = Day(place, venue, engine)
         day.until_it_trades()
         yield day
     finally:
         engine.kill()
         venue.kill()
         place.close()
+
+
+@pytest.fixture(scope="module")
+def life() -> Iterator[Day]:
+    """One engine that lives through all of it. At its end everything adds up."""
+    with new_day() as day:
+        yield day
+        day.ends_well()
+
+
+@pytest.fixture
+def day(life: Day) -> Iterator[Day]:
+    """A day of the engine's life, after which it trades and its books are whole."""
+    life.until_it_trades(1)
+    yield life
+    life.venue.call("DELETE", "faults")
 
 
 # -- the port and the connections
@@ -106,7 +136,7 @@ def test_refused_connections(day: Day) -> None:
     day.until_it_says("unreachable")
     day.end(fault)
     day.until_it_trades()
-    day.ends_well()
+    day.is_whole()
 
 
 @pytest.mark.parametrize(("since", "state"), [("handshake", "no_handshake"), ("start", "not_logged_in")])
@@ -116,7 +146,7 @@ def test_silence_of_a_new_session(day: Day, since: str, state: str) -> None:
     day.until_it_says(state)
     day.end(fault)
     day.until_it_trades()
-    day.ends_well()
+    day.is_whole()
 
 
 def test_silence_in_mid_session(day: Day) -> None:
@@ -124,16 +154,17 @@ def test_silence_in_mid_session(day: Day) -> None:
     until(lambda: day.engine.health()[0] == 503, "the engine to notice", PATIENCE_SECONDS)
     day.end(fault)
     day.until_it_trades()
-    day.ends_well()
+    day.is_whole()
 
 
 @pytest.mark.parametrize("how", ["clean", "mid-frame", "reset"])
 def test_connections_that_end_again_and_again(day: Day, how: str) -> None:
     fault = day.fault("close", how=how, every=0.3)
-    until(lambda: day.attempts() >= 8, "eight connections", PATIENCE_SECONDS)
+    attempts = day.attempts()
+    until(lambda: day.attempts() >= attempts + 5, "five connections", PATIENCE_SECONDS)
     day.end(fault)
     day.until_it_trades()
-    day.ends_well()
+    day.is_whole()
 
 
 def test_slow_and_uneven_network(day: Day) -> None:
@@ -141,7 +172,7 @@ def test_slow_and_uneven_network(day: Day) -> None:
     day.until_it_trades()
     day.end(fault)
     day.until_it_trades()
-    day.ends_well()
+    day.is_whole()
 
 
 # -- the gateway and its broker
@@ -151,7 +182,7 @@ def test_nightly_restart(day: Day) -> None:
     day.fault("restart", **{"for": 2})
     day.until_it_says("unreachable")
     day.until_it_trades()
-    day.ends_well()
+    day.is_whole()
 
 
 def test_weekly_log_out_that_needs_a_person(day: Day) -> None:
@@ -161,7 +192,7 @@ def test_weekly_log_out_that_needs_a_person(day: Day) -> None:
     day.venue.call("POST", "login")
     day.until_it_trades()
     assert len(day.orders()) > orders
-    day.ends_well()
+    day.is_whole()
 
 
 @pytest.mark.parametrize("data", ["maintained", "lost"])
@@ -174,7 +205,7 @@ def test_broker_link_lost_and_found(day: Day, data: str) -> None:
     day.until_it_trades()
     assert day.attempts() == sessions, "the session was kept"
     assert len(day.orders()) > orders
-    day.ends_well()
+    day.is_whole()
 
 
 @pytest.mark.parametrize("farm", ["market", "history"])
@@ -187,28 +218,29 @@ def test_data_farm_down(day: Day, farm: str) -> None:
     assert len(day.orders()) == orders, "no order on stale data"
     day.end(fault)
     day.until_it_trades()
-    day.ends_well()
+    day.is_whole()
 
 
 def test_clock_of_the_gateway_an_hour_ahead(day: Day) -> None:
     fault = day.fault("clock_skew", seconds=3600)
     day.until_it_trades()
     day.end(fault)
-    day.ends_well()
+    day.is_whole()
 
 
 # -- orders
 
 
 def test_rejects_open_the_breaker_and_a_probe_closes_it(day: Day) -> None:
+    before = len(day.orders())
     fault = day.fault("reject")
     day.until_it_says("circuit_breaker")
-    rejected = len(day.orders())
+    rejected = len(day.orders()) - before
     day.end(fault)
     day.until_it_trades()
-    assert rejected <= 4 + 6, "a storm of rejects is stopped after four, then come single probes"
+    assert 1 <= rejected <= 8, "a storm of rejects is stopped after four failures, then come single probes"
     assert day.engine.health()[1]["trading"]["circuit_breaker"] == "closed"
-    day.ends_well(alarms=("circuit_breaker",))
+    day.is_whole(alarms=("circuit_breaker",))
 
 
 @pytest.mark.parametrize("what", ["acknowledgement", "everything"])
@@ -216,14 +248,14 @@ def test_lost_acknowledgements(day: Day, what: str) -> None:
     fault = day.fault("lose_acknowledgement", what=what, count=3)
     until(lambda: not any(f["id"] == fault for f in day.venue.call("GET", "faults")), "three cases", PATIENCE_SECONDS)
     day.until_it_trades()
-    day.ends_well()
+    day.is_whole()
 
 
 def test_connection_that_ends_before_the_acknowledgement(day: Day) -> None:
     day.fault("lose_acknowledgement", what="everything", then="close", count=3)
     until(lambda: not day.venue.call("GET", "faults"), "three cases", PATIENCE_SECONDS)
     day.until_it_trades()
-    day.ends_well()
+    day.is_whole()
 
 
 @pytest.mark.parametrize(
@@ -241,26 +273,7 @@ def test_news_that_come_late_or_twice(day: Day, fault: dict[str, object]) -> Non
     day.until_it_trades(5)
     day.end(played)
     day.until_it_trades()
-    day.ends_well()
-
-
-def test_corrected_executions(day: Day) -> None:
-    fault = day.fault("correct_execution", seconds=0.05, ticks=7)
-    day.until_it_trades(6)
-    day.end(fault)
-    day.until_it_trades()
-    assert day.engine.end() == (0, "")
-    corrected = {
-        entry["execution_id"]: float(entry["price"]) for entry in day.venue.witness() if entry["kind"] == "correction"
-    }
-    assert len(corrected) >= 3
-    told = dict(day.place.query("SELECT exec_id, price FROM executions"))
-    assert {exec_id: told.get(exec_id) for exec_id in corrected} == corrected
-    assert day.place.query("SELECT count(*) FROM execution_corrections") == [(len(corrected),)]
-    assert day.place.query(
-        "SELECT round(sum(e.realized_pnl), 6) = round((SELECT sum(realized_pnl) FROM trades), 6), "
-        "round(sum(e.realized_pnl), 6) = round((SELECT sum(realized_pnl) FROM daily_summaries), 6) FROM executions e"
-    ) == [(1, 1)]
+    day.is_whole()
 
 
 def test_venue_that_crashes_and_comes_back(day: Day) -> None:
@@ -269,42 +282,49 @@ def test_venue_that_crashes_and_comes_back(day: Day) -> None:
         day.until_it_says("unreachable")
         day.venue.start()
         day.until_it_trades()
-    day.ends_well()
+    day.is_whole()
 
 
 # -- the dead man's switch
 
 
 def test_long_absence_stops_trading_until_reconciled_with_the_working_orders_ended() -> None:
-    place = Place(CONFIG.replace("breaker:", "dead_man: {after_seconds: 1}\nbreaker:"))
-    place.make_ledger()
-    venue = Venue(place.path, ticks_per_second=50)
-    place.environment |= {"BALLAST_GATEWAY_PORT": str(venue.port)}
-    venue.start()
-    engine = Process(place)
-    try:
-        day = Day(place, venue, engine)
-        day.until_it_trades()
+    with new_day(CONFIG.replace("breaker:", "dead_man: {after_seconds: 1}\nbreaker:")) as day:
         fault = day.fault("link")
         until(
-            lambda: place.query("SELECT kind, severity FROM risk_events") == [("dead_man_switch", "critical")],
+            lambda: day.place.query("SELECT kind, severity FROM risk_events") == [("dead_man_switch", "critical")],
             "the critical risk event",
             PATIENCE_SECONDS,
         )
-        assert "dead_man_switch" in engine.health()[1]["trading"]["blocked_by"]
+        assert "dead_man_switch" in day.engine.health()[1]["trading"]["blocked_by"]
         day.end(fault)
         day.until_it_trades()
-        assert place.query("SELECT count(*) FROM risk_events WHERE resolved_at IS NULL") == [(0,)]
-        day.ends_well(alarms=("dead_man_switch",))
-    finally:
-        engine.kill()
-        venue.kill()
-        place.close()
+        assert day.place.query("SELECT count(*) FROM risk_events WHERE resolved_at IS NULL") == [(0,)]
+        day.ends_well()
 
 
-def test_stop_in_mid_outage_ends_in_time(day: Day) -> None:
-    day.fault("refuse")
-    day.fault("close")
-    day.until_it_says("unreachable")
-    code, _ = day.engine.end(signal.SIGTERM)
-    assert code in (0, 70)
+def test_corrected_executions_and_a_stop_in_mid_outage() -> None:
+    with new_day() as day:
+        fault = day.fault("correct_execution", seconds=0.05, ticks=7)
+        day.until_it_trades(6)
+        day.end(fault)
+        day.until_it_trades()
+        day.fault("refuse")
+        day.fault("close")
+        day.until_it_says("unreachable")
+        code, _ = day.engine.end(signal.SIGTERM)
+        assert code in (0, 70)
+        corrected = {
+            entry["execution_id"]: float(entry["price"])
+            for entry in day.venue.witness()
+            if entry["kind"] == "correction"
+        }
+        assert len(corrected) >= 3
+        told = dict(day.place.query("SELECT exec_id, price FROM executions"))
+        assert {exec_id: told.get(exec_id) for exec_id in corrected} == corrected
+        assert day.place.query("SELECT count(*) FROM execution_corrections") == [(len(corrected),)]
+        assert day.place.query(
+            "SELECT round(sum(e.realized_pnl), 6) = round((SELECT sum(realized_pnl) FROM trades), 6), "
+            "round(sum(e.realized_pnl), 6) = round((SELECT sum(realized_pnl) FROM daily_summaries), 6) "
+            "FROM executions e"
+        ) == [(1, 1)]
