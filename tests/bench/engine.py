@@ -29,14 +29,17 @@ from typing import Any, NoReturn
 
 from ib_async import IB, MarketOrder, Stock
 
-from reference_engine import app
-from reference_engine.engine import Engine
-from tests.bench.bench import ROOT, WORK, BenchError
-from tests.bench.figure import Figure
-from tests.engine.books import Record, differences
-from tests.engine.process import Process, until
-from tests.engine.support import Place
-from tests.engine.venue import Venue
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT / "images" / name / "src") for name in ("reference_engine", "gateway_simulator")]
+
+from reference_engine import app  # noqa: E402
+from reference_engine.engine import Engine  # noqa: E402
+from tests.bench.bench import WORK, BenchError  # noqa: E402
+from tests.bench.figure import Figure  # noqa: E402
+from tests.engine.books import Record, differences  # noqa: E402
+from tests.engine.process import Process, until  # noqa: E402
+from tests.engine.support import Place  # noqa: E402
+from tests.engine.venue import Venue  # noqa: E402
 
 RATES = (10, 40)
 """Orders a second; IB lets a client send 50 messages."""

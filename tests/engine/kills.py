@@ -40,11 +40,14 @@ from typing import Any, Literal, NoReturn
 
 from ib_async.connection import Connection
 
-from reference_engine import app
-from reference_engine.gateway import IbLink
-from tests.engine.books import Record, differences
-from tests.engine.support import ROOT, Place
-from tests.engine.venue import Venue
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT / "images" / name / "src") for name in ("reference_engine", "gateway_simulator")]
+
+from reference_engine import app  # noqa: E402
+from reference_engine.gateway import IbLink  # noqa: E402
+from tests.engine.books import Record, differences  # noqa: E402
+from tests.engine.support import Place  # noqa: E402
+from tests.engine.venue import Venue  # noqa: E402
 
 Where = Literal["before", "inside", "after"]
 Cut = Literal["before", "half", "after"]
@@ -573,7 +576,6 @@ def run_lanes(kills: int, lanes: int, seed: int, mutation: str = "") -> Report:
                 *("--lane", f"{seed}:{number}", "--kills", str(share), "--mutation", mutation),
             ],
             cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
             stdout=subprocess.PIPE,
         )
         for number, share in enumerate(shares)
