@@ -433,7 +433,8 @@ async def test_client_id_that_another_keeps_is_told_and_trading_goes_on_when_it_
     link.tell_state("client_id_in_use", "the gateway refuses client id 1")
     await eventually(lambda: "client_id" in engine.health()["trading"]["blocked_by"])
     assert engine.health()["lease"]["held"], "lock and token are still its own"
-    assert place.query("SELECT severity FROM risk_events WHERE kind = 'client_id_lost'") == [("critical",)]
+    told = "SELECT severity FROM risk_events WHERE kind = 'client_id_lost'"
+    await eventually(lambda: place.query(told) == [("critical",)])
     link.tell_state("ready", "")
     listener.on_session()
     await eventually(lambda: engine.health()["trading"]["blocked_by"] == {})
