@@ -23,7 +23,7 @@ LARGEST_BACKLOG = 8 << 20
 # With so many bytes on their way in, no more are read.
 LARGEST_INTAKE = 1 << 18
 # One client is served for so long before it is the others' turn.
-TURN_SECONDS = 0.001
+TURN_SECONDS = 0.002
 # A slow pipe lets pieces through so many times a second.
 PIECES_PER_SECOND = 20
 

@@ -139,6 +139,13 @@ class Fields:
         self._next += 1
         return self._fields[self._next - 1]
 
+    def texts(self, count: int) -> list[str]:
+        """Return the next ``count`` fields as they are."""
+        first, self._next = self._next, self._next + count
+        if self._next > len(self._fields):
+            raise FieldError(f"field {len(self._fields)} is missing")
+        return self._fields[first : self._next]
+
     def decimal(self) -> Decimal | None:
         """Return the next field as a number; None when it is empty or the protocol's "unset"."""
         return parse_decimal(self.text(), f"field {self._next - 1}")
