@@ -262,7 +262,7 @@ class Slot:
                     return self._outcome(HTTPStatus.SERVICE_UNAVAILABLE, started, reason=str(error))
                 self._promoting = changed = True
                 try:
-                    await self._now.end()
+                    await self._end_standby()
                     self._begin(trader)
                     reason = await self._until_it_trades(trader, started + timeout)
                     if reason is not None:
@@ -274,6 +274,12 @@ class Slot:
                 return self._outcome(HTTPStatus.OK, started, changed=changed)
             log.warning("promotion_failed", reason=reason)
             return self._outcome(HTTPStatus.SERVICE_UNAVAILABLE, started, reason=reason)
+
+    async def _end_standby(self) -> None:
+        try:
+            await self._now.end()
+        except Exception as error:  # noqa: BLE001 whatever it broke by, it is over, and another life begins
+            log.error("standby_broke", traceback=True, reason=f"{type(error).__name__}: {error}")
 
     async def _until_it_trades(self, trader: _Trader, deadline: float) -> str | None:
         """Wait until the engine trades; otherwise return why it does not."""
