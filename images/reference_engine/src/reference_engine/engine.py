@@ -276,6 +276,7 @@ class Engine:
 
     def _forget_answered(self, settled: Sequence[str]) -> None:
         """After a reconciliation: an order that the broker never answered for has failed; others need no watching."""
+        self._cancel_asked &= {order.order_ref for order in self._open}
         unanswered = {order.order_ref for order in self._open if not order.acknowledged}
         for order_ref in [order_ref for order_ref in self._sent_at if order_ref not in unanswered]:
             del self._sent_at[order_ref]
