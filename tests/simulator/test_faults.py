@@ -529,6 +529,20 @@ async def test_faults_are_posted_listed_and_ended_over_the_control_api(tmp_path:
         assert [(entry["fault"], entry["event"]) for entry in entries] == [("link", "begins"), ("link", "ends")]
 
 
+async def test_the_faults_of_a_scenario_happen_by_themselves(tmp_path: Path) -> None:
+    scenario = tmp_path / "scenario.yml"
+    scenario.write_text(
+        "faults: [{fault: link, after: 0.5, for: 0.2, data: lost, every: 1}, {fault: reject, count: 1}]"
+    )
+    with venue(SIMULATOR_SCENARIO=str(scenario)) as running:
+        async with connected(running.port) as client:
+            await until(lambda: {1100, 1101} <= set(client.codes))
+            rejected = client.placeOrder(AAPL, MarketOrder("BUY", 1))
+            await until(rejected.isDone)
+            assert 201 in client.codes
+            await done(client.placeOrder(AAPL, MarketOrder("BUY", 1)))
+
+
 async def test_an_order_made_by_hand_moves_the_account_and_belongs_to_no_connection() -> None:
     with venue() as running:
         async with connected(running.port) as client:
