@@ -31,9 +31,9 @@ def until(condition: Callable[[], bool], what: str, seconds: float = 15.0) -> No
 
 
 class Process:
-    """The engine process in a place; ``arguments`` run another program instead."""
+    """The engine process in a place; ``arguments`` run another program instead, ``prepare`` is called in it before."""
 
-    def __init__(self, place: Place, *arguments: str) -> None:
+    def __init__(self, place: Place, *arguments: str, prepare: Callable[[], None] | None = None) -> None:
         self.place = place
         with (place.path / "engine.log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -42,6 +42,7 @@ class Process:
                 stdout=log,
                 stderr=subprocess.PIPE,
                 text=True,
+                preexec_fn=prepare,
             )
 
     def ask(self, path: str) -> tuple[int, bytes]:

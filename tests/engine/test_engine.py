@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import Callable
 
@@ -66,6 +67,28 @@ async def test_order_whose_intent_cannot_be_written_does_not_leave(
         await asyncio.sleep(0.06)  # the strategy's own interval
         listener.on_tick(tick())
         assert len(world.link.placed) == 1
+
+
+async def test_engine_whose_ledger_is_damaged_does_not_trade_again_by_itself(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = place.path / "broken.db"
+    broken.write_bytes(b"SQLite format 3\0" + bytes(84) + b"\x5a" * 8092)
+
+    def fail(*_: object) -> None:
+        with contextlib.closing(sqlite3.connect(broken)) as connection:
+            connection.execute("SELECT * FROM sqlite_master")
+
+    async with running(place) as world:
+        listener = await world.trade()
+        with monkeypatch.context() as damaged:
+            damaged.setattr("reference_engine.ledger.Ledger.record_order", fail)
+            listener.on_order(report("dev-main:0", "Submitted"))
+        await eventually(lambda: world.check("reconciliation")[0] == "pass")
+        status, output = world.check("trading")
+        assert (status, "the ledger is damaged (" in output) == ("warn", True)
+        listener.on_tick(tick())
+        assert world.link.placed == []
 
 
 async def test_fill_missed_while_the_ledger_could_not_be_written_is_read_again(

@@ -57,6 +57,8 @@ _DUTY_EVERY_SECONDS: Final = 1.0
 _ANSWER_SECONDS: Final = 5.0
 # So many orders may wait for the pace; at 45 messages a second that is some two seconds.
 _MOST_HELD_ORDERS: Final = 100
+# The file is no sound database (SQLite, "Result and Error Codes"): the primary code is the lowest byte.
+_DAMAGED: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
 
@@ -382,6 +384,9 @@ class Engine:
         if self._ledger_error is None:
             log.error("ledger_failed", reason=error)
         self._ledger_error = str(error)
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
+            # That later writes go through again does not heal it.
+            self.block("ledger", f"the ledger is damaged ({error}): restore it and start the engine again")
         self._reconciled = False
         self._reconcile_at = time.monotonic() + _RETRY_SECONDS
         self._wake.set()

@@ -149,8 +149,9 @@ class Ledger:
         self._account = deployment.account
         self._slot = deployment.slot
         self._release = deployment.release
-        path = deployment.ledger
+        self._path = path = deployment.ledger
         self._connection = _open(path)
+        self._file = _identity(path)
         self._patience_ms = _BUSY_TIMEOUT_MS
         self.fencing_token = 0
         """The token of the lease this engine holds; every intent is checked against the newest one in the ledger."""
@@ -663,6 +664,11 @@ class Ledger:
 
         The engine has one thread: if each of a burst of messages waited, nobody would be told its health meanwhile.
         """
+        # What is written to a file that was moved away or removed, the next engine does not find.
+        if _identity(self._path) != self._file:
+            raise sqlite3.OperationalError(
+                f"{self._path} is not the file any more that was opened: put that back, or start the engine again"
+            )
         try:
             self._connection.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError:
@@ -1394,6 +1400,15 @@ def _halt_of(connection: sqlite3.Connection, account: str) -> str | None:
         "SELECT reason, changed_by, changed_at FROM trading_state WHERE account = ? AND state = 'halted'", (account,)
     ).fetchone()
     return f"{row[0]} (by {row[1]}, since {row[2]})" if row else None
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from every other at the same path, None when there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _count(connection: sqlite3.Connection, table: str) -> int:
