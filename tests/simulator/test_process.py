@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -105,6 +107,35 @@ def test_the_health_check_tells_a_gateway_that_speaks_from_one_that_does_not() -
     refused = run("gateway_simulator.healthcheck", SIMULATOR_PORT=str(port))
     assert refused.returncode == 1
     assert refused.stdout.startswith(f"127.0.0.1:{port}: no API handshake: ConnectionRefusedError(")
+
+
+@pytest.mark.parametrize(("by", "file"), [("a request", "state.witness.jsonl"), ("the market", "state.json")])
+async def test_a_disk_that_is_full_ends_the_process_before_a_client_is_told(
+    tmp_path: Path, by: str, file: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    state = tmp_path / "state.json"
+    with started(SIMULATOR_STATE=str(state)) as (process, port):
+        async with connected(port) as client:
+            resting = client.placeOrder(AAPL, LimitOrder("BUY", 1, 1.00, orderRef="blue:1"))
+            soon = f"{datetime.now(UTC) + timedelta(seconds=3):%Y%m%d-%H:%M:%S}"
+            ending = client.placeOrder(
+                AAPL, LimitOrder("BUY", 1, 1.00, orderRef="blue:2", tif="GTD", goodTillDate=soon)
+            )
+            await until(lambda: [each.orderStatus.status for each in (resting, ending)] == ["Submitted"] * 2)
+            written = state.read_bytes()
+            # Not a byte more; the witness's file is larger already.
+            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (len(written), len(written)))
+            late = client.placeOrder(AAPL, LimitOrder("BUY", 1, 1.00, orderRef="blue:3")) if by == "a request" else None
+            await until(lambda: not client.isConnected())
+            assert late is None or late.orderStatus.status == "PendingSubmit"
+            assert ending.orderStatus.status == "Submitted"
+        assert await asyncio.to_thread(process.wait, 10) == 74
+    assert f"{tmp_path / file}: cannot be written (" in capfd.readouterr().err
+    assert state.read_bytes() == written
+    with started(SIMULATOR_STATE=str(state)) as (_, port):
+        async with connected(port) as client:
+            assert "blue:1" in [trade.order.orderRef for trade in client.openTrades()]
+            assert "blue:3" not in [trade.order.orderRef for trade in client.trades()]
 
 
 def test_a_silent_gateway_accepts_and_never_speaks() -> None:

@@ -23,10 +23,11 @@ EXIT_SETTINGS = 64
 EXIT_STATE = 65
 EXIT_PORT = 69
 EXIT_INTERNAL = 70
+EXIT_SAVING = 74
 
 
 async def run(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT, or until the market cannot go on; return the exit status."""
+    """Serve until SIGTERM or SIGINT, or until it cannot go on; return the exit status."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for stop_signal in (signal.SIGTERM, signal.SIGINT):
@@ -48,15 +49,18 @@ async def run(settings: Settings) -> int:
         return EXIT_PORT
     loop.add_signal_handler(signal.SIGUSR1, simulator.faults.add, {"fault": "link"})
     loop.add_signal_handler(signal.SIGUSR2, simulator.faults.remove_all, "link")
-    simulator.market.add_done_callback(lambda _task: stopping.set())
-    await stopping.wait()
+    ends = [asyncio.create_task(event.wait()) for event in (stopping, simulator.over)]
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     failed = simulator.market.done()
     await simulator.stop()
+    if simulator.failure is not None:
+        print(simulator.failure, file=sys.stderr)
+        return EXIT_SAVING
     return EXIT_INTERNAL if failed else 0
 
 
 def main() -> int:
-    """Return the exit status: 0 stopped, 64 environment or scenario, 65 state file, 69 port, 70 anything unforeseen."""
+    """Return the exit status: 0 stopped, 64 environment or scenario, 65 state, 69 port, 70 unforeseen, 74 full disk."""
     try:
         settings = from_environment(os.environ)
     except SettingsError as error:

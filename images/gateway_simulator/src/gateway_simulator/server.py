@@ -70,12 +70,17 @@ class Simulator:
         self.faults = Faults(self, settings.seed)
         self._control: ControlServer | None = None
         self._restore()
+        self.over = asyncio.Event()
+        """Set when it cannot go on."""
+        self.failure: Exception | None = None
+        """Why what happens cannot be saved any more."""
         self.witness = Witness(self._store.beside("witness.jsonl"))
         self.witness.record("simulator", event="started", account=self.broker.account)
         for execution in self.broker.executions:
             # The broker's books were saved and then the process was killed.
             if not self.witness.knows(execution.execution_id):
                 self._witness_fill(execution)
+        self.witness.on_failure = self.fail
 
     # --- life -------------------------------------------------------------------------------------------------------
 
@@ -90,6 +95,7 @@ class Simulator:
         # Orders that waited for the broker when the simulator stopped go through now.
         self.publish(self.broker.restore_link())
         self.market = self._start_task(self._run_market())
+        self.market.add_done_callback(lambda _task: self.over.set())
         for document in self.world.faults:
             self.faults.add(document)
         if self.settings.fault:
@@ -115,6 +121,17 @@ class Simulator:
     def control_port(self) -> int | None:
         """The port of the control API, None when it is off."""
         return self._control.port if self._control else None
+
+    def fail(self, error: Exception) -> None:
+        """End every connection at once: clients must not be told what a restarted simulator would not know."""
+        if self.failure is not None:
+            return
+        self.failure = error
+        _logger.critical("nothing can be saved", extra={"reason": str(error)})
+        self.stop_listening()
+        for line in list(self._lines):
+            line.abort("nothing can be saved")
+        self.over.set()
 
     async def stop(self) -> None:
         """Close the port and every connection, after what is waiting has been sent."""
@@ -227,10 +244,14 @@ class Simulator:
 
     def publish(self, events: list[Event]) -> None:
         """Save the broker's state, then tell the clients: what a client was told, a restarted broker knows."""
-        if not events:
+        if not events or self.failure is not None:
             return
         self.broker.forget_finished()
-        self._store.save(self.broker.changes())
+        try:
+            self._store.save(self.broker.changes())
+        except StateError as error:
+            self.fail(error)
+            return
         reasons = {(event.client_id, event.order_id): event for event in events if isinstance(event, OrderFailed)}
         for event in events:
             self._witness_event(event, reasons)

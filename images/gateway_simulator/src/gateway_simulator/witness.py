@@ -10,12 +10,14 @@ their fields are listed in the simulator's README. Amounts and quantities are de
 
 from __future__ import annotations
 
-import io
+import errno
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
+from io import FileIO
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,11 @@ _Key = tuple[int, int]
 
 
 class WitnessError(Exception):
-    """A record exists but cannot be continued; going on without it would forget what happened."""
+    """A record cannot be continued or written; going on without it would forget what happened."""
+
+
+def _raise(error: WitnessError) -> None:
+    raise error
 
 
 class Witness:
@@ -35,14 +41,17 @@ class Witness:
     def __init__(self, path: Path | None = None, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.entries: list[Entry] = []
         self._clock = clock
-        self._file: io.BufferedWriter | None = None
+        self.on_failure: Callable[[WitnessError], None] = _raise
+        """Is told when the file cannot be written, as on a full disk; the file is whole, and gets no more."""
+        self._file: FileIO | None = None
         self._seen: set[_Key] = set()
         self._ended: set[_Key] = set()
         self._executions: set[str] = set()
         if path is not None:
             if path.exists():
                 self._load(path)
-            self._file = path.open("ab")
+            # Unbuffered: what was recorded is the system's, however this process ends.
+            self._file = path.open("ab", buffering=0)
         self.last_connection = max(
             (entry["connection"] for entry in self.entries if entry.get("connection")), default=0
         )
@@ -54,8 +63,7 @@ class Witness:
         for name, value in details.items():
             entry[name] = _text(value) if isinstance(value, Decimal) else value
         if self._file is not None:
-            self._file.write(_encode(entry).encode() + b"\n")
-            self._file.flush()
+            self._write(self._file, _encode(entry).encode() + b"\n")
         self._take(entry)
 
     def order(self, connection: int | None, client_id: int, order_id: int, *, what_if: bool, **terms: object) -> None:
@@ -83,6 +91,18 @@ class Witness:
     def summary(self) -> dict[str, Any]:
         """Return what cutovers are judged by; see ``summarize``."""
         return summarize(self.entries)
+
+    def _write(self, file: FileIO, line: bytes) -> None:
+        written = 0
+        try:
+            written = file.write(line)
+            if written != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            file.truncate(file.seek(0, os.SEEK_END) - written)
+            file.close()
+            self._file = None
+            self.on_failure(WitnessError(f"{file.name}: cannot be written ({error})"))
 
     def _take(self, entry: Entry) -> None:
         self.entries.append(entry)
