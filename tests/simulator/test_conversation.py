@@ -297,6 +297,19 @@ async def test_a_bad_modification_leaves_the_order_alive_and_its_owner_informed(
         assert order.totalQuantity == 10
 
 
+async def test_a_change_that_is_not_to_be_transmitted_is_refused_and_the_order_goes_on() -> None:
+    async with running() as simulator, connected(simulator.port) as client:
+        order = LimitOrder("BUY", 10, 1.00)
+        trade = client.placeOrder(AAPL, order)
+        await until(lambda: trade.orderStatus.status == "Submitted")
+        order.lmtPrice, order.transmit = 2.00, False
+        client.placeOrder(AAPL, order)
+        text = "a change that is not to be transmitted is not simulated"
+        await until(lambda: client.errors[-1] == (order.orderId, 105, text))
+        await until(lambda: trade.order.lmtPrice == 1.00)
+        await until(lambda: trade.orderStatus.status == "Submitted")
+
+
 async def test_an_order_that_is_done_or_foreign_cannot_be_cancelled() -> None:
     async with running() as simulator, connected(simulator.port) as client, connected(simulator.port, 2) as other:
         done = client.placeOrder(AAPL, MarketOrder("BUY", 1))

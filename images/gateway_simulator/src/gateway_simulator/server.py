@@ -452,11 +452,11 @@ def _log_event(event: Event) -> None:
             details: dict[str, object] = {"order_id": order.order_id, "client_id": order.client_id}
             details |= {"status": order.status, "filled": order.filled, "quantity": order.quantity}
             details |= {"action": order.action, "order_ref": order.order_ref}
-            _logger.info("order", extra=details)
+            _logger.debug("order", extra=details)
         case OrderFailed(client_id, order_id, code, text):
-            _logger.info("order", extra={"order_id": order_id, "client_id": client_id, "code": code, "reason": text})
+            _logger.debug("order", extra={"order_id": order_id, "client_id": client_id, "code": code, "reason": text})
         case Executed(execution):
             details = {"order_id": execution.order_id, "client_id": execution.client_id}
             details |= {"execution_id": execution.execution_id, "side": execution.side}
             details |= {"quantity": execution.quantity, "price": str(execution.price)}
-            _logger.info("execution", extra=details)
+            _logger.debug("execution", extra=details)
