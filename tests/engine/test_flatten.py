@@ -13,13 +13,15 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from reference_engine import app
-from tests.contract.stage import CLIENT_ID, FLATTEN_CLIENT_ID, Ended, Engine, ProcessStage, until
+from tests.contract.stage import CLIENT_ID, FLATTEN_CLIENT_ID, Answer, Ended, Engine, ProcessStage, until
 from tests.engine.books import Record, differences
 from tests.engine.support import Place
 from tests.engine.venue import Venue
@@ -174,6 +176,46 @@ def test_engine_flattens_itself_when_its_socket_is_asked(stage: ProcessStage) ->
     assert engine.stop() == 0
     assert_flat(stage)
     assert differences(Record.of(stage.venue.witness()), stage.ledger, settled=True) == []
+
+
+STOPS = "SELECT status, outcome FROM emergency_stops"
+
+
+@contextmanager
+def unfinished_stop(stage: ProcessStage) -> Iterator[tuple[Engine, Future[Answer]]]:
+    """Ask an engine to flatten itself while the venue rejects what closes its positions."""
+    engine = mixed(stage)
+    stage.venue.call("POST", "faults", {"fault": "reject", "clients": [FLATTEN_CLIENT_ID], "code": 201})
+    with ThreadPoolExecutor() as pool:
+        call = pool.submit(engine.ask, "POST", "/flatten", {"reason": "drill"}, 60)
+        stage.wait_for_orders(1, FLATTEN_CLIENT_ID)
+        assert stage.query(STOPS) == [("requested", None)]
+        yield engine, call
+
+
+def test_stop_goes_on_through_a_demotion_and_its_end_is_in_the_ledger(stage: ProcessStage) -> None:
+    with unfinished_stop(stage) as (engine, call):
+        assert engine.ask("POST", "/lease/demote", {}, timeout=30).status == 200
+        stage.venue.call("DELETE", "faults")
+        answer = call.result(timeout=60)
+    assert (answer.status, answer.document["flat"], answer.document["problems"]) == (200, True, [])
+    assert stage.query(STOPS) == [("completed", "flat")]
+    assert_flat(stage)
+
+
+def test_stop_that_ends_with_its_engine_is_failed_in_the_ledger(stage: ProcessStage) -> None:
+    with unfinished_stop(stage) as (engine, call):
+        assert engine.stop() == 0
+        assert call.result(timeout=30).status == 0  # nobody is left to answer
+    ((status, outcome),) = stage.query(STOPS)
+    assert status == "failed"
+    assert outcome.startswith("not flat; ")
+    assert "the process ended before it was done" in outcome
+    assert working(stage) == 0
+    assert flatten(stage, "--timeout", "1")[1]["flat"] is False
+    stage.venue.call("DELETE", "faults")
+    assert flatten(stage)[1]["flat"] is True
+    assert_flat(stage)
 
 
 def test_second_run_finds_nothing_to_do(held: HeldStage) -> None:

@@ -381,6 +381,22 @@ def test_engine_fenced_out_during_its_drain_sends_no_cancel(stage: ProcessStage)
     assert trader.wait(10.0) == 77
 
 
+def test_engine_fenced_out_during_its_demotion_sends_no_cancel_says_so_and_ends(stage: ProcessStage) -> None:
+    trader = stage.start("blue")
+    trader.wait_for(200, "trading")
+    stage.venue.call("POST", "faults", {"fault": "delay_acknowledgements", "seconds": 60, "clients": [CLIENT_ID]})
+    stage.wait_for_orders(1)
+    with asking(lambda: demote(trader, working_orders="cancel")) as (demotion,):
+        until(lambda: trader.health().document["role"] == "stopping", "the demotion to be under way")
+        before = len(stage.venue.witness())
+        fence(stage.lease_dir)
+        answer = demotion.result(timeout=15)
+    assert answer.status == 503
+    assert answer.document["reason"] == "the lease was lost meanwhile: nothing more was sent, and the engine ends"
+    assert trader.wait() == 77
+    assert not {"order", "cancel"} & {entry["kind"] for entry in stage.venue.witness()[before:]}
+
+
 def test_engine_without_the_lease_exits_69_and_one_that_takes_over_a_dead_one_trades(stage: ProcessStage) -> None:
     first = stage.start("blue")
     first.wait_for(200, "trading")

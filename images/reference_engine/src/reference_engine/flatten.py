@@ -116,6 +116,9 @@ async def flatten(
         address = GatewayAddress(deployment.gateway_host, deployment.gateway_port)
         link = IbEmergency(address, deployment.flatten_client_id, deployment.account, _LINK)
         await _Stop(deployment, link, books, report, started + timeout).run()
+    except asyncio.CancelledError:
+        report.problems.append("the process ended before it was done")
+        raise
     finally:
         report.seconds = round(time.monotonic() - started, 3)
         books.end()
@@ -151,8 +154,11 @@ class _Books:
         if self._ledger is None:
             return
         try:
+            if self._ledger.is_closed:
+                # The engine's own, and the engine has been demoted or is ending.
+                self._ledger, self._is_ours = Ledger(self._deployment), True
             act(self._ledger)
-        except sqlite3.Error as error:
+        except (LedgerSchemaError, sqlite3.Error) as error:
             self._note(f"a write to the ledger failed: {error}")
 
     def end(self) -> None:

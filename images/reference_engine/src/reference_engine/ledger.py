@@ -150,6 +150,7 @@ class Ledger:
         self._slot = deployment.slot
         self._release = deployment.release
         self._path = path = deployment.ledger
+        self.is_closed = False
         self._connection = _open(path)
         self._file = _identity(path)
         self._patience_ms = _BUSY_TIMEOUT_MS
@@ -201,6 +202,7 @@ class Ledger:
             self.commit()
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
+            self.is_closed = True
             self._connection.close()
 
     # -- orders

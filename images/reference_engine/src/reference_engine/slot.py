@@ -181,6 +181,7 @@ class Slot:
         self._turn = asyncio.Lock()
         self._over = asyncio.Event()
         self._stopping = False
+        self._lost_lease = False
         # Gives up a promotion that is not through yet, and says why.
         self._interrupt = asyncio.Event()
         self._interrupted_by = ""
@@ -207,7 +208,8 @@ class Slot:
             self._stopping = True
             self._give_up_promotion("the engine is stopping")
             async with self._turn:
-                return await self._now.end()
+                code = await self._now.end()
+                return EXIT_LEASE_LOST if self._lost_lease else code
         finally:
             for task in (watch, *waits):
                 task.cancel()
@@ -316,13 +318,18 @@ class Slot:
             self._life = None
             fields: dict[str, object] = {"changed": True}
             try:
-                await trader.end()
+                if await trader.end() == EXIT_LEASE_LOST:
+                    self._lost_lease = True
+                    self._over.set()
             except Exception as error:  # noqa: BLE001 whatever it broke by, it has ended and all is given back
                 log.error("engine_broke", traceback=True, reason=f"{type(error).__name__}: {error}")
                 fields["failure"] = f"{type(error).__name__}: {error}"
             self._begin(self._new_standby())
             fields["orders_kept"] = [order.order_ref for order in trader.left if order.acknowledged]
             fields["orders_unconfirmed"] = [order.order_ref for order in trader.left if not order.acknowledged]
+            if self._lost_lease:
+                reason = "the lease was lost meanwhile: nothing more was sent, and the engine ends"
+                return self._outcome(HTTPStatus.SERVICE_UNAVAILABLE, started, reason=reason, **fields)
             return self._outcome(HTTPStatus.OK, started, **fields)
 
     async def flatten(self, reason: str, requested_by: str, timeout: float) -> Outcome:
