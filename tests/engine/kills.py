@@ -289,8 +289,8 @@ def _forget_fills() -> None:
     """A reconciliation does not ask which fills were made while the engine was away."""
     snapshot = IbLink.snapshot
 
-    async def without_fills(*arguments: Any) -> Any:
-        return dataclasses.replace(await snapshot(*arguments), executions=())
+    async def without_fills(*arguments: Any, **named: Any) -> Any:
+        return dataclasses.replace(await snapshot(*arguments, **named), executions=())
 
     _put(IbLink, "snapshot", without_fills)
 
