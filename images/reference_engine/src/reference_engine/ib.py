@@ -34,6 +34,7 @@ UNSET: Final = 1.7976931348623157e308
 _URGENT: Final = frozenset({"3", "4", "58", "49"})
 # The API's own clients take no longer message (ibapi, MAX_MSG_LEN); to gather one would fill the memory (bytes).
 _LONGEST_FRAME: Final = 0xFFFFFF
+_MOUTHFUL: Final = 16384
 _SHOWN: Final = 200
 # Codes about an order that are no refusal: it goes on as the broker has it (TWS API, "Message Codes").
 _NOTES: Final = frozenset({165, 399, 404, 492, 10167})
@@ -91,8 +92,12 @@ class _Client(Client):
         self._pacer.send(lambda: self.conn.sendMsg(frame), urgent=urgent)
 
     def _onSocketHasData(self, data: bytes) -> None:  # noqa: N802 the library's name
-        if self._session.broken:
-            return
+        # The library copies all that is left for each message: of a burst, it gets a little at a time.
+        for start in range(0, len(data), _MOUTHFUL):
+            if not self._session.broken:
+                self._take(data[start : start + _MOUTHFUL])
+
+    def _take(self, data: bytes) -> None:
         try:
             super()._onSocketHasData(data)  # type: ignore[no-untyped-call]
         except MessageError as error:
