@@ -82,6 +82,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "preflight_min_memory_mb": (0, 1024**3),
     "trading_engine_client_id": (1, 2**31 - 1),
     "trading_engine_cpus": (0.1, 1024),
+    "trading_engine_flatten_client_id": (1, 2**31 - 1),
     "trading_engine_ready_timeout_seconds": (1, 86400),
     "trading_engine_releases_keep": (2, 1000),  # the one that runs and the one to roll back to
     "trading_engine_stable_seconds": (0, 86400),
@@ -101,7 +102,12 @@ FORMS: Mapping[str, tuple[re.Pattern[str], str]] = {
     "ib_gateway_memory_limit": (MEMORY_PATTERN, "a size such as 512m or 2g"),
     "trading_engine_memory_limit": (MEMORY_PATTERN, "a size such as 512m or 2g"),
 }
-CLIENT_IDS = ("trading_engine_client_id", "trading_engine_standby_client_id", "ib_gateway_probe_client_id")
+CLIENT_IDS = (
+    "trading_engine_client_id",
+    "trading_engine_standby_client_id",
+    "trading_engine_flatten_client_id",
+    "ib_gateway_probe_client_id",
+)
 
 GATEWAY_CREDENTIALS = ("ib_gateway_username", "ib_gateway_password")
 
@@ -123,6 +129,7 @@ ENVIRONMENT_OWNERS: Mapping[str, Mapping[str, str]] = {
         "BALLAST_ACCOUNT": "ballast_account",
         "BALLAST_CLIENT_ID": "trading_engine_client_id",
         "BALLAST_ENVIRONMENT": "ballast_environment",
+        "BALLAST_FLATTEN_CLIENT_ID": "trading_engine_flatten_client_id",
         "BALLAST_STACK": "ballast_stack",
         "BALLAST_STANDBY_CLIENT_ID": "trading_engine_standby_client_id",
     },

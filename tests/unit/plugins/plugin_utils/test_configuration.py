@@ -32,6 +32,7 @@ DEV: dict[str, Any] = {
     "trading_engine_image": "ballast/reference-engine:0.1.0-0123456789ab",
     "trading_engine_client_id": 1,
     "trading_engine_standby_client_id": 2,
+    "trading_engine_flatten_client_id": 911,
 }
 PAPER: dict[str, Any] = {
     **DEV,
