@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
 
 ROOT = Path(__file__).parents[2]
 ROLES = sorted(path.parent for path in (ROOT / "roles").glob("*/tasks"))
@@ -64,3 +66,29 @@ def test_a_role_can_be_taken_away_again(role: Path) -> None:
 @each_role
 def test_a_role_has_a_readme(role: Path) -> None:
     assert (role / "README.md").is_file()
+
+
+def gateway_compose(**variables: Any) -> dict[str, Any]:
+    """The gateway's compose file for the simulator, as a deploy with these variables renders it."""
+    role = ROOT / "roles" / "ib_gateway"
+    stack = {"ballast_stack": "dev-main", "ballast_environment": "dev", "ballast_account": "DU1234567"}
+    given = stack | {"ib_gateway_kind": "simulator", "ansible_managed": "by hand"} | variables
+    loader = DataLoader()
+    files = [
+        loader.load_from_file(str(role / name / "main.yml"), trusted_as_template=True) for name in ("defaults", "vars")
+    ]
+    template = trust_as_template((role / "templates/release/gateway/compose.yaml.j2").read_text())
+    rendered = Templar(loader=loader, variables=files[0] | given | files[1]).template(template)
+    document: dict[str, Any] = yaml.safe_load(rendered)
+    return document
+
+
+def test_a_scenario_in_the_release_is_mounted_for_the_gateway_that_is_told_to_play_it() -> None:
+    plain = gateway_compose()["services"]["gateway"]
+    told = {"SIMULATOR_SCENARIO": "/etc/gateway/scenario.yml", "SIMULATOR_CONTROL_PORT": "7000"}
+    playing = gateway_compose(ib_gateway_environment=told)["services"]["gateway"]
+    assert playing["environment"] == plain["environment"] | told
+    (mount,) = [volume for volume in playing["volumes"] if volume not in plain["volumes"]]
+    # Docker would make a folder that is missing, in the release.
+    wanted = {"source": "./config", "target": "/etc/gateway", "read_only": True, "bind": {"create_host_path": False}}
+    assert mount == {"type": "bind", **wanted}
