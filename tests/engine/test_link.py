@@ -202,14 +202,25 @@ async def test_broker_that_is_lost_is_known_while_the_socket_stays_open(data: st
         await eventually(lambda: bool(world.told.ticks))
 
 
-@pytest.mark.parametrize(("farm", "code"), [("market", 2103), ("history", 2105)])
-async def test_broken_data_farm_makes_the_data_stale_with_a_reason(farm: str, code: int) -> None:
+async def test_broken_market_data_farm_makes_the_data_stale_with_a_reason() -> None:
     async with linked() as world:
-        fault = world.fault("farm", farm=farm)
-        assert (await world.until("data_stale")).startswith(f"{code}: ")
+        fault = world.fault("farm", farm="market")
+        assert (await world.until("data_stale")).startswith("2103: ")
         world.end(fault)
         await world.until("ready")
         assert world.told.sessions == 1
+
+
+async def test_broken_history_farm_is_no_reason_not_to_trade_on_live_ticks() -> None:
+    async with linked() as world:
+        await world.link.subscribe(APPLE)
+        world.fault("farm", farm="history")
+        await eventually(lambda: world.link.codes[2105] == 1)
+        seen = len(world.told.ticks)
+        await eventually(lambda: len(world.told.ticks) > seen)
+        assert world.link.state == "ready"
+        await world.place("dev-main:1", OrderRequest(APPLE, "BUY", 1))
+        await eventually(lambda: len(world.entries("order")) == 1)
 
 
 @pytest.mark.parametrize(

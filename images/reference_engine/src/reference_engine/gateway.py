@@ -56,10 +56,11 @@ _BROKER_LINK_LOST: Final = {1100, 2110}
 _BROKER_LINK_BACK_DATA_LOST: Final = 1101
 _BROKER_LINK_BACK: Final = {_BROKER_LINK_BACK_DATA_LOST, 1102}
 _SOCKET_RESET: Final = 1300
-# Market data and historical data farms; the farm's name follows the last colon of the text. A farm that is merely
-# inactive (2107, 2108) serves again when asked.
-_FARM_BROKEN: Final = {2103, 2105}
-_FARM_BACK: Final = {2104: 2103, 2106: 2105, 2107: 2105, 2108: 2103}
+# Market data farms; the farm's name follows the last colon of the text. A farm that is merely inactive (2108) serves
+# again when asked. History (2105) is nothing that an order needs: prices come from the market data farms.
+_FARM_BROKEN: Final = 2103
+_FARM_BACK: Final = {2104, 2108}
+_HISTORY_BROKEN: Final = 2105
 _NO_REQUEST: Final = -1
 _ACCOUNT_VALUES: Final = {
     "NetLiquidation": "net_liquidation",
@@ -248,9 +249,9 @@ class IbWatch:
         self._pacer = Pacer(settings.messages_per_second)
         self._ib: IbSession | None = None
         self._lost: asyncio.Event | None = None
-        # Why the broker cannot be reached, empty when it can; and (code, farm) -> text of each data farm that is down.
+        # Why the broker cannot be reached, empty when it can; and the text about each market data farm that is down.
         self._broker_lost = ""
-        self._broken_farms: dict[tuple[int, str], str] = {}
+        self._broken_farms: dict[str, str] = {}
         self._values = AccountValues()
         self._has_pnl = False
         self._contracts: dict[int, Contract] = {}
@@ -408,10 +409,12 @@ class IbWatch:
             self._broker_lost = f"the gateway lost its link to the broker ({code}: {text})"
         elif code in _BROKER_LINK_BACK:
             self._broker_lost = ""
-        elif code in _FARM_BROKEN:
-            self._broken_farms[code, farm] = f"{code}: {text}"
+        elif code == _FARM_BROKEN:
+            self._broken_farms[farm] = f"{code}: {text}"
         elif code in _FARM_BACK:
-            self._broken_farms.pop((_FARM_BACK[code], farm), None)
+            self._broken_farms.pop(farm, None)
+        elif code == _HISTORY_BROKEN:
+            log.warning("history_unavailable", code=code, text=text)
 
     def _judge_session(self) -> None:
         if self._broker_lost:
@@ -455,7 +458,7 @@ class IbWatch:
             self._absences += 1
             # Fills and cancels may have happened meanwhile: as after a new connection, reconcile before trading.
             self._tell.on_session()
-        elif code in _BROKER_LINK_LOST or code in _FARM_BROKEN or code in _FARM_BACK:
+        elif code in _BROKER_LINK_LOST or code == _FARM_BROKEN or code in _FARM_BACK:
             if self._ib:
                 self._judge_session()
         elif code == _SOCKET_RESET and self._lost:
