@@ -258,6 +258,23 @@ async def test_no_storm_of_attempts_however_long_the_gateway_is_away() -> None:
         assert world.link.attempts == 5
 
 
+async def test_port_that_opens_is_noticed_long_before_the_pause_is_over() -> None:
+    patient = replace(HASTY, backoff_first_seconds=1000.0, backoff_limit_seconds=1000.0)
+    async with support.running() as simulator:
+        fault = simulator.faults.add({"fault": "refuse"})
+        link, told = IbLink(GatewayAddress("127.0.0.1", simulator.port), 1, ACCOUNT, patient), Told()
+        running = asyncio.create_task(link.run(told))
+        try:
+            await eventually(lambda: bool(told.states))
+            assert told.states[0][0] == "unreachable"
+            simulator.faults.remove(fault)
+            await eventually(lambda: link.state == "ready")
+            assert link.attempts == 2
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+
 async def test_log_in_is_asked_for_rarely() -> None:
     patient = replace(HASTY, login_wait_seconds=3600.0, backoff_first_seconds=1000.0)
     async with linked(patient) as world:

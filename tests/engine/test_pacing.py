@@ -25,19 +25,29 @@ class Clock:
 
 
 @pytest.mark.parametrize(("per_second", "most"), [(45, 48), (40, 48), (10, 20), (1, 2)])
-async def test_no_second_sees_more_than_the_pace_and_a_burst(
-    per_second: int, most: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("sessions", [False, True])
+async def test_no_second_sees_more_than_the_pace_and_a_burst(per_second: int, most: int, sessions: bool) -> None:
     clock = Clock()
-    pacer = Pacer(per_second)
-    monkeypatch.setattr(pacer, "_bucket", TokenBucket(pacer._bucket._rate, pacer._bucket._capacity, clock))
+    pacer = Pacer(per_second, clock)
     sent: list[float] = []
-    for _ in range(5000):
+    for turn in range(5000):
+        if sessions and turn % 700 == 0:
+            pacer.begin()
         if not pacer.urgent_wait():
             pacer.send(lambda: sent.append(clock.now), urgent=True)
         clock.now += 0.001
     assert max(sum(1 for other in sent if at <= other < at + 1.0) for at in sent) <= most
     assert len(sent) == pytest.approx(per_second * 5, abs=most)
+
+
+async def test_session_that_begins_may_send_half_of_a_second_at_once() -> None:
+    pacer, sent = Pacer(45), list[int]()
+    pacer.begin()
+    for number in range(30):
+        pacer.send(partial(sent.append, number), urgent=False)
+    assert len(sent) == 23, "24 at once, and one of them is kept for orders"
+    pacer.send(partial(sent.append, 100), urgent=True)
+    assert sent[-1] == 100
 
 
 def test_wait_is_until_the_token_comes_back() -> None:

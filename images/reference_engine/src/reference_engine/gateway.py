@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import gc
 import math
+import random
 import struct
 import time
 from collections import Counter
@@ -50,6 +51,8 @@ USABLE_STATES: Final = frozenset[SessionState]({"data_stale", "ready"})
 _FINISHED_ORDERS_KEPT_SECONDS: Final = 300.0
 # A session that lasted so long was a good one: after it the pauses between attempts begin short again.
 _STEADY_SECONDS: Final = 10.0
+# How long it takes at most until a port that refused is tried again for nothing but whether it accepts.
+_KNOCK_SECONDS: Final = 1.0
 # Message codes of the IB API (TWS API, "Message Codes").
 _CLIENT_ID_IN_USE: Final = 326
 _BROKER_LINK_LOST: Final = {1100, 2110}
@@ -215,6 +218,19 @@ async def probe(address: GatewayAddress, timeout: float = 3.0) -> Literal["unrea
             await writer.wait_closed()
 
 
+async def _accepts(address: GatewayAddress, timeout: float = 3.0) -> bool:
+    """Tell whether connections are accepted; nothing is said, and the connection is closed again."""
+    try:
+        async with asyncio.timeout(timeout):
+            _, writer = await asyncio.open_connection(address.host, address.port)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    return True
+
+
 class IbWatch:
     """One session after another that only watch, through ib_async: no way to an order leads through this class.
 
@@ -269,6 +285,7 @@ class IbWatch:
         while True:
             backoff.attempt()
             self.attempts += 1
+            refused = False
             try:
                 async with self._session() as (ib, lost):
                     began = time.monotonic()
@@ -278,11 +295,29 @@ class IbWatch:
                         backoff.succeeded()
             except LinkError as error:
                 log.debug("gateway_attempt_failed", reason=error)
+                refused = self.state == "unreachable"
             # A log-in is a person's doing: nothing is gained by asking for it often.
             waits_for_person = self.state == "not_logged_in"
             settings = self._settings
             ceiling = settings.login_wait_seconds if waits_for_person else settings.backoff_limit_seconds
-            await asyncio.sleep(backoff.pause(ceiling))
+            pause = backoff.pause(ceiling)
+            if refused:
+                await self._await_port(pause, backoff.least)
+            else:
+                await asyncio.sleep(pause)
+
+    async def _await_port(self, seconds: float, least: Callable[[], float]) -> None:
+        """Wait so long, or until the port accepts and an attempt is allowed.
+
+        A port that refuses is knocked at more often than sessions are tried for: whoever is behind it sees nothing of
+        that, and it accepts one knock at most. Each knock is put off by chance, so clients do not come together.
+        """
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            pause = random.uniform(_KNOCK_SECONDS / 2, _KNOCK_SECONDS)  # noqa: S311 jitter is no secret
+            await asyncio.sleep(min(left, pause))
+            if least() == 0.0 and deadline > time.monotonic() and await _accepts(self._address):
+                return
 
     @contextlib.asynccontextmanager
     async def _session(self) -> AsyncIterator[tuple[IbSession, asyncio.Event]]:
@@ -296,6 +331,7 @@ class IbWatch:
             lost.set()
 
         ib = IbSession(self._pacer, self._on_refused, break_off)
+        self._pacer.begin()
 
         def note(request_id: int, code: int, text: str, contract: Any) -> None:  # noqa: ARG001
             codes.append((code, text))

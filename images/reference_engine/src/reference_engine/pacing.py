@@ -17,6 +17,8 @@ from typing import Final
 
 # IB's limit is 50. Messages sent evenly may arrive together, so a few of them are left to the network.
 _MOST_IN_A_SECOND: Final = 48
+# A second, and what messages may come closer to each other on their way.
+_WINDOW_SECONDS: Final = 1.05
 
 
 class TokenBucket:
@@ -47,13 +49,20 @@ class Pacer:
     """Sends ``per_second`` messages a second and no burst above IB's limit: urgent ones first, then the others.
 
     A burst is what the limit leaves above the steady pace. One token of it is kept for urgent messages: data requests
-    that wait never let an order wait for longer than for the next token.
+    that wait never let an order wait for longer than for the next token. A session that begins has sent nothing yet, so
+    half of what a second may see leaves at once: reconciliation waits for it. That too stays below the limit.
     """
 
-    def __init__(self, per_second: int) -> None:
+    def __init__(self, per_second: int, clock: Callable[[], float] = time.monotonic) -> None:
         burst = max(1, min(per_second, _MOST_IN_A_SECOND - per_second))
-        self._bucket = TokenBucket(per_second, burst)
+        self._bucket = TokenBucket(per_second, burst, clock)
+        self._clock = clock
         self._reserve = min(1, burst - 1)
+        self._most = per_second + burst
+        # When the last messages left, of whatever session: no second sees more than the most.
+        self._left: deque[float] = deque(maxlen=self._most)
+        self._first = max(0, self._most // 2 - burst)
+        self._ahead = 0
         self._urgent: deque[Callable[[], None]] = deque()
         self._patient: deque[Callable[[], None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
@@ -67,7 +76,11 @@ class Pacer:
 
     def urgent_wait(self) -> float:
         """Return the seconds until an urgent message would leave; 0.0 when at once."""
-        return self._bucket.wait(len(self._urgent))
+        return self._wait(len(self._urgent))
+
+    def begin(self) -> None:
+        """A session begins: let its first messages leave at once."""
+        self._ahead = self._first
 
     def send(self, message: Callable[[], None], *, urgent: bool) -> None:
         """Call ``message``, which writes one message, as soon as the pace allows."""
@@ -82,15 +95,28 @@ class Pacer:
         self._patient.clear()
 
     def _pump(self) -> None:
-        while self._urgent and not self._bucket.wait():
-            self._bucket.take()
+        while self._urgent and not self._wait():
+            self._take()
             self._urgent.popleft()()
-        while not self._urgent and self._patient and not self._bucket.wait(self._reserve):
-            self._bucket.take()
+        while not self._urgent and self._patient and not self._wait(self._reserve):
+            self._take()
             self._patient.popleft()()
         if self.waiting and self._timer is None:
-            pause = self._bucket.wait(0 if self._urgent else self._reserve)
+            pause = self._wait(0 if self._urgent else self._reserve)
             self._timer = asyncio.get_running_loop().call_later(pause, self._go_on)
+
+    def _wait(self, reserve: int = 0) -> float:
+        token = 0.0 if self._ahead > reserve else self._bucket.wait(reserve)
+        if (full := len(self._left) + reserve - self._most) < 0:
+            return token
+        return max(token, self._left[min(full, len(self._left) - 1)] + _WINDOW_SECONDS - self._clock())
+
+    def _take(self) -> None:
+        self._left.append(self._clock())
+        if self._ahead:
+            self._ahead -= 1
+        else:
+            self._bucket.take()
 
     def _go_on(self) -> None:
         self._timer = None
@@ -123,7 +149,10 @@ class Backoff:
         """Return the seconds to wait before the next attempt."""
         most = min(ceiling_seconds, self._first * 2.0 ** min(self._failures, 30))
         self._failures += 1
-        allowed = 0.0
-        if len(self._attempts) == self._attempts.maxlen:
-            allowed = self._attempts[0] + 60.0 - self._clock()
-        return max(random.uniform(0.0, most), allowed)  # noqa: S311 jitter is no secret
+        return max(random.uniform(0.0, most), self.least())  # noqa: S311 jitter is no secret
+
+    def least(self) -> float:
+        """Return the seconds until the limit of a minute allows an attempt; 0.0 when now."""
+        if len(self._attempts) < (self._attempts.maxlen or 0):
+            return 0.0
+        return max(0.0, self._attempts[0] + 60.0 - self._clock())
