@@ -16,7 +16,15 @@ from datetime import timedelta
 
 import pytest
 
-from reference_engine.ledger import Difference, FillChange, Ledger, LedgerSchemaError, TradingHaltedError
+from reference_engine.ledger import (
+    Difference,
+    FillChange,
+    Ledger,
+    LedgerSchemaError,
+    RowCounter,
+    TradingHaltedError,
+    look,
+)
 from reference_engine.model import Instrument, OrderReport, OrderRequest, Snapshot, iso, utc_now
 from tests.engine.support import AAPL, ACCOUNT, NOON, Place, execution, position, report
 
@@ -383,6 +391,32 @@ def test_order_without_an_answer_may_be_on_its_way_for_a_while(place: Place, led
     assert (found.orders_in_flight, found.orders_settled) == ([], ["dev-main:1"])
     assert place.query("SELECT status, broker_message FROM orders") == [("not_sent", "the broker never had this order")]
     assert ledger.open_orders() == []
+
+
+def test_order_of_an_earlier_session_that_the_broker_does_not_name_never_arrived(place: Place, ledger: Ledger) -> None:
+    ledger.mark_sent(intend(ledger))
+    nothing = Snapshot((), (), ())
+    assert ledger.reconcile(nothing, sent_now=["dev-main:1"]).orders_in_flight == ["dev-main:1"]
+    assert ledger.reconcile(nothing, sent_now=[]).orders_settled == ["dev-main:1"]
+    assert status(place) == "not_sent"
+
+
+def test_order_of_another_client_is_not_judged_by_this_session(place: Place, ledger: Ledger) -> None:
+    ledger.mark_sent(intend(ledger))
+    place.execute("UPDATE orders SET client_id = 99")
+    assert ledger.reconcile(Snapshot((), (), ()), sent_now=[]).orders_in_flight == ["dev-main:1"]
+
+
+def test_rows_for_a_reader_are_counted_once_a_minute(place: Place, ledger: Ledger) -> None:
+    now = 0.0
+    counter = RowCounter(lambda: now)
+    deployment = place.load()[0]
+    assert look(deployment, counter).rows["orders"] == 0
+    intend(ledger)
+    now = 59.0
+    assert look(deployment, counter).rows["orders"] == 0
+    now = 60.0
+    assert look(deployment, counter).rows["orders"] == 1
 
 
 def test_order_given_up_keeps_what_the_broker_said_of_it(place: Place, ledger: Ledger) -> None:

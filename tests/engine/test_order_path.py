@@ -261,6 +261,43 @@ async def test_fill_of_which_the_news_got_lost_is_asked_for(place: Place, monkey
         assert world.link.asked_anew >= 1
 
 
+async def test_fill_that_the_broker_names_and_never_tells_is_for_a_person(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reference_engine.engine._ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr("reference_engine.engine._DUTY_EVERY_SECONDS", 0.02)
+    monkeypatch.setattr("reference_engine.engine._RETRY_SECONDS", 0.01)
+    strategy = Wishing()
+    async with running(place, strategy) as world:
+        await world.trade()
+        order_ref = await send(world, strategy)
+        filled = report(order_ref, "Filled", filled=5)
+        world.link.listener.on_order(filled)
+        world.link.known = Snapshot((filled,), (), ())
+        events = "SELECT severity, message LIKE ? FROM risk_events WHERE kind = 'fill_missing'"
+        await eventually(lambda: place.query(events, f"%{order_ref}%") == [("critical", 1)])
+        assert world.link.asked_anew == 2, "asked for twice before a person is called"
+
+
+async def test_order_lost_with_its_session_is_given_up_soon_after_the_next_began(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reference_engine.engine._EARLIER_SESSION_SECONDS", 0.3)
+    monkeypatch.setattr("reference_engine.engine._RETRY_SECONDS", 0.01)
+    strategy = Wishing()
+    async with running(place, strategy) as world:
+        await world.trade()
+        wish(world, strategy, BUY)
+        world.link.listener.on_session()  # the broker's link came back, the session is the same
+        await asyncio.sleep(0.5)
+        assert place.query("SELECT status FROM orders") == [("sent",)], "it may still arrive in its own session"
+        await world.link.connect()
+        await eventually(lambda: world.engine.reconciled)
+        assert world.engine.open_orders(AAPL) == 1, "at first the broker may be about to tell of it"
+        await eventually(lambda: place.query("SELECT status FROM orders") == [("not_sent",)])
+        assert world.link.asked_anew >= 1
+
+
 async def test_corrected_execution_changes_the_position_by_the_difference(place: Place) -> None:
     async with running(place, Wishing()) as world:
         await world.trade()

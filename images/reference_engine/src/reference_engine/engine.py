@@ -48,6 +48,9 @@ EXIT_INTERNAL_ERROR: Final = 70
 
 _RECONCILE_EVERY_SECONDS: Final = 60.0
 _RECONCILE_SOON_SECONDS: Final = 5.0
+# So old must a session be before an order of an earlier one, which the broker does not name, counts as never arrived.
+# The gateway has read the earlier session to its end then; this is for what it passes on to the broker.
+_EARLIER_SESSION_SECONDS: Final = 2.0
 _RETRY_SECONDS: Final = 1.0
 _SETTLE_SECONDS: Final = 1.0
 # Half of the 30 s between SIGTERM and SIGKILL; the rest is for closing.
@@ -55,6 +58,8 @@ _DRAIN_LIMIT_SECONDS: Final = 15.0
 _DUTY_EVERY_SECONDS: Final = 1.0
 # An order without an answer for so long is asked for: the broker may have it, and its acknowledgement is lost.
 _ANSWER_SECONDS: Final = 5.0
+# So often the fills of an order that the broker calls filled are asked for; then a person must look.
+_FILLS_ASKED_FOR: Final = 2
 # So many orders may wait for the pace; at 45 messages a second that is some two seconds.
 _MOST_HELD_ORDERS: Final = 100
 # The file is no sound database (SQLite, "Result and Error Codes"): the primary code is the lowest byte.
@@ -107,8 +112,12 @@ class Engine:
         self._data_error: str | None = None
         self._failure: Exception | None = None
         self._sent_at: dict[str, float] = {}
-        # Orders that the broker called filled before their fills came, and since when. The fills may have got lost.
-        self._fills_due: dict[str, float] = {}
+        # The link's present session: its number, when it began, and the orders that it was given.
+        self._session = 0
+        self._session_began = 0.0
+        self._sent_now: set[str] = set()
+        # Orders that the broker called filled before their fills came: since when, and how often they were asked for.
+        self._fills_due: dict[str, tuple[float, int]] = {}
         self._ask_anew = False
         self._cancel_asked: set[str] = set()
         # By con_id: the strategy's instruments as the broker knows them, and the newest tick of each.
@@ -236,12 +245,13 @@ class Engine:
         epoch = self._epoch
         self._reconcile_at = time.monotonic() + _RECONCILE_EVERY_SECONDS
         anew, self._ask_anew = self._ask_anew, False
+        tells = time.monotonic() - self._session_began >= _EARLIER_SESSION_SECONDS
         try:
             snapshot = await self._snapshot(anew=anew)
         except BaseException:
             self._ask_anew = self._ask_anew or anew
             raise
-        found = self._ledger.reconcile(snapshot)
+        found = self._ledger.reconcile(snapshot, self._sent_now if tells else None)
         executions = found.new_executions
         if not found.differences:
             self._take_positions(snapshot)
@@ -250,6 +260,10 @@ class Engine:
             return
         if found.orders_in_flight:
             self._reconcile_at = time.monotonic() + _RECONCILE_SOON_SECONDS
+            if not tells and not self._sent_now.issuperset(found.orders_in_flight):
+                # The executions again: what is settled next must be in none of the broker's answers.
+                self._ask_anew = True
+                self._reconcile_at = self._session_began + _EARLIER_SESSION_SECONDS
         await self._subscribe()
         if epoch != self._epoch or self._link.state not in USABLE_STATES:
             self._reconcile_at = 0.0
@@ -278,7 +292,9 @@ class Engine:
 
     def _forget_answered(self, settled: Sequence[str]) -> None:
         """After a reconciliation: an order that the broker never answered for has failed; others need no watching."""
-        self._cancel_asked &= {order.order_ref for order in self._open}
+        working = {order.order_ref for order in self._open}
+        self._cancel_asked &= working
+        self._sent_now &= working
         unanswered = {order.order_ref for order in self._open if not order.acknowledged}
         for order_ref in [order_ref for order_ref in self._sent_at if order_ref not in unanswered]:
             del self._sent_at[order_ref]
@@ -421,10 +437,20 @@ class Engine:
     def _miss_answers(self, now: datetime) -> None:  # noqa: ARG002 a duty's form
         oldest = next(iter(self._sent_at.values()), None)
         missing = oldest is not None and time.monotonic() - oldest > _ANSWER_SECONDS
-        due = [ref for ref, since in self._fills_due.items() if time.monotonic() - since > _ANSWER_SECONDS]
+        clock = time.monotonic()
+        due = {ref: asked for ref, (since, asked) in self._fills_due.items() if clock - since > _ANSWER_SECONDS}
         for order_ref in due:
             del self._fills_due[order_ref]
-        if missing or self._ledger.without_fills(due):
+        lost = self._ledger.without_fills(due)
+        for order_ref in lost:
+            if due[order_ref] < _FILLS_ASKED_FOR:
+                self._fills_due[order_ref] = (clock, due[order_ref] + 1)
+            else:
+                asked = due[order_ref]
+                text = f"the broker calls order {order_ref} filled; asked {asked} times, it does not name all its fills"
+                log.error("fill_missing", order_ref=order_ref)
+                self._ledger.record_risk_event("fill_missing", "critical", text)
+        if missing or any(order_ref in self._fills_due for order_ref in lost):
             self._ask_anew = True
             self._want_reconciliation(0.0)
 
@@ -438,6 +464,9 @@ class Engine:
     @_told
     def on_session(self) -> None:
         self._epoch += 1
+        if self._session != self._link.sessions:
+            self._session, self._session_began = self._link.sessions, time.monotonic()
+            self._sent_now.clear()
         self._reconciled = False
         self._last_tick = None
         self._cancel_asked.clear()
@@ -493,7 +522,7 @@ class Engine:
             log.info("order", order_ref=report.order_ref, status=change.new, filled=report.filled, text=report.message)
             self._orders_changed()
             if change.new == "filled":
-                self._fills_due[report.order_ref] = time.monotonic()
+                self._fills_due[report.order_ref] = (time.monotonic(), 0)
             if change.new == "rejected":
                 self._order_failed(report.order_ref, report.message)
             elif change.new != "sent":
@@ -670,6 +699,7 @@ class Engine:
             log.warning("order_not_sent", order_ref=order_ref, reason=error)
             return None
         self.breaker.sent(order_ref)
+        self._sent_now.add(order_ref)
         self._sent_at[order_ref] = time.monotonic()
         self.metrics.orders_sent += 1
         self._ledger.mark_sent(order_ref)

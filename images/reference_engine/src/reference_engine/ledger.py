@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import re
 import sqlite3
 import time
@@ -36,7 +37,8 @@ _OPEN = "('intent', 'sent', 'submitted', 'cancelling')"
 _BUSY_TIMEOUT_MS = 2000
 # How long a write may wait for others to share its transaction: what a broker answers within a few milliseconds.
 _BATCH_SECONDS = 0.005
-# How long an order that the broker has not acknowledged may still be on its way when a session was lost.
+_COUNT_EVERY_SECONDS = 60.0
+# How long an order that the broker has not acknowledged may still be on its way in the session that sent it.
 _IN_FLIGHT = timedelta(seconds=10)
 # The broker's order terms (IB API, orderStatus) and the ledger's. Terms that are not here leave the status alone.
 _STATUS_OF_BROKER = {
@@ -77,13 +79,31 @@ class LedgerGlance(NamedTuple):
     halt: str | None
 
 
-def look(deployment: Deployment) -> LedgerGlance:
+class RowCounter:
+    """Counts the rows of a ledger that others write, once a minute: with a million rows that takes tens of ms."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._due = -math.inf
+        self._file: tuple[int, int] | None = None
+        self._rows: dict[str, int] = {}
+
+    def count(self, path: Path, connection: sqlite3.Connection) -> dict[str, int]:
+        """Return the rows of each of `COUNTED_TABLES`, at most a minute old; raises sqlite3.Error."""
+        file = _identity(path)
+        if self._clock() >= self._due or file != self._file:
+            self._rows = {table: _count(connection, table) for table in COUNTED_TABLES}
+            self._due, self._file = self._clock() + _COUNT_EVERY_SECONDS, file
+        return dict(self._rows)
+
+
+def look(deployment: Deployment, counter: RowCounter | None = None) -> LedgerGlance:
     """Look at the ledger without writing; raises `LedgerSchemaError` when an engine could not use it, sqlite3.Error."""
     path = deployment.ledger
     with contextlib.closing(_open(path, "ro")) as connection:
         schema_version = _schema_version(path, connection)
         try:
-            rows = {table: _count(connection, table) for table in COUNTED_TABLES}
+            rows = (counter or RowCounter()).count(path, connection)
             return LedgerGlance(schema_version, rows, _halt_of(connection, deployment.account))
         except sqlite3.Error as error:
             raise _unusable(path, error) from error
@@ -149,6 +169,7 @@ class Ledger:
         self._account = deployment.account
         self._slot = deployment.slot
         self._release = deployment.release
+        self._client_id = deployment.client_id
         self._path = path = deployment.ledger
         self.is_closed = False
         self._connection = _open(path)
@@ -343,8 +364,12 @@ class Ledger:
 
     # -- reconciliation
 
-    def reconcile(self, snapshot: Snapshot) -> Reconciliation:
-        """Bring the ledger to what the broker says: fills first, then orders, then positions."""
+    def reconcile(self, snapshot: Snapshot, sent_now: Collection[str] | None = None) -> Reconciliation:
+        """Bring the ledger to what the broker says: fills first, then orders, then positions.
+
+        ``sent_now``: the orders of the present session, None while that is too young to tell. What this client id sent
+        in an earlier one and the broker does not name can no longer arrive.
+        """
         found = Reconciliation()
         now = utc_now()
         with self._transaction(at_once=True) as connection:
@@ -358,7 +383,8 @@ class Ledger:
                     self._revived_order(connection, report, change)
                 if not change and report.status in _STATUS_OF_BROKER:
                     self._unknown_order(connection, report)
-            self._settle_forgotten_orders(connection, {report.order_ref for report in snapshot.orders}, now, found)
+            known = {report.order_ref for report in snapshot.orders}
+            self._settle_forgotten_orders(connection, known, now, sent_now, found)
             self._record_positions(connection, snapshot.positions)
             found.differences = self._differences(connection, snapshot.positions)
         return found
@@ -884,22 +910,29 @@ class Ledger:
         self._event(connection, "order_status", reason, {"order_ref": order_ref, "to": status})
 
     def _settle_forgotten_orders(
-        self, connection: sqlite3.Connection, known: set[str], now: datetime, found: Reconciliation
+        self,
+        connection: sqlite3.Connection,
+        known: set[str],
+        now: datetime,
+        sent_now: Collection[str] | None,
+        found: Reconciliation,
     ) -> None:
         rows = connection.execute(
-            f"SELECT order_ref, symbol, perm_id, broker_message, COALESCE(sent_at, created_at) FROM orders "  # noqa: S608
+            f"SELECT order_ref, symbol, perm_id, broker_message, COALESCE(sent_at, created_at), client_id FROM orders "  # noqa: S608
             f"WHERE status IN {_OPEN} AND account = ?",
             (self._account,),
         ).fetchall()
-        for order_ref, symbol, perm_id, answer, since in rows:
+        for order_ref, symbol, perm_id, answer, since, client_id in rows:
             if order_ref in known:
                 continue
+            # A gateway gives a client id to a new session only when it has read the old one's bytes to their end.
+            over = sent_now is not None and client_id == self._client_id and order_ref not in sent_now
             if perm_id is not None:
                 message = f"order {order_ref} ({symbol}) was working at the broker, which no longer knows it"
                 self._settle(connection, order_ref, "unresolved", message)
                 self._risk_event(connection, "order_unresolved", "warning", message, symbol=symbol, order_ref=order_ref)
                 found.orders_settled.append(order_ref)
-            elif since > iso(now - _IN_FLIGHT):
+            elif not over and since > iso(now - _IN_FLIGHT):
                 found.orders_in_flight.append(order_ref)
             else:
                 reason = "the broker never had this order" + (f": {answer}" if answer else "")

@@ -42,6 +42,7 @@ class Standby(QuietListener):
         self._strategy = Containment(config.strategy, config.containment, self._strategy_failed)
         self._instruments = tuple(config.strategy.instruments())
         self._calendar = Calendar(config.trading_hours)
+        self._row_counter = ledger.RowCounter()
         self._asked_hours: set[int] = set()
         self._orders: tuple[OpenOrder, ...] = ()
         self._positions: dict[int, Position] = {}
@@ -184,7 +185,7 @@ class Standby(QuietListener):
             checks["gateway"] = ("fail", f"{self._watch.state}: {self._watch.reason}")
         seen = None
         try:
-            seen = ledger.look(self._deployment)
+            seen = ledger.look(self._deployment, self._row_counter)
             if seen.halt:
                 checks["trading"] = ("warn", f"trading is halted: {seen.halt}")
         except (sqlite3.Error, ledger.LedgerSchemaError) as error:
