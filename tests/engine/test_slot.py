@@ -20,11 +20,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from reference_engine import slot
 from reference_engine.lease import raise_token
+from reference_engine.ledger import Ledger
 from reference_engine.model import Snapshot
 from tests.contract.stage import CLIENT_ID, STANDBY_CLIENT_ID, Answer, Engine, ProcessStage, until
 from tests.engine.books import Record, differences
@@ -476,3 +478,26 @@ async def test_order_is_refused_in_the_moment_in_which_the_lease_is_lost(place: 
     assert await life == slot.EXIT_LEASE_LOST
     assert link.cancelled == []
     assert place.query("SELECT kind, severity FROM risk_events") == [("lease_lost", "critical")]
+
+
+async def test_order_whose_intent_is_committed_while_the_lease_is_lost_does_not_leave(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commit takes a disk's time, or all of a freeze."""
+    link = FakeLink()
+    deployment, config = place.load()
+    engine = slot.Slot(deployment, config, lambda: link, lambda: link)
+    life = asyncio.create_task(engine.run(asyncio.Event()))
+    listener = await link.connect()
+    await eventually(lambda: engine.health()["role"] == "trading")
+    record = Ledger.record_intent
+
+    def fence_meanwhile(ledger: Ledger, *arguments: Any, **named: Any) -> None:
+        record(ledger, *arguments, **named)
+        fence(place.path / "lease")
+
+    monkeypatch.setattr(Ledger, "record_intent", fence_meanwhile)
+    listener.on_tick(tick())
+    assert link.placed == []
+    assert await life == slot.EXIT_LEASE_LOST
+    assert place.query("SELECT status FROM orders") == [("not_sent",)]

@@ -691,6 +691,11 @@ class Engine:
             self.block("lease", str(error))
             self._refuse(request, Refusal("fenced", str(error), "critical"))
             return None
+        # Asked again: the commit takes a disk's time, or all of a freeze.
+        if refusal := self.lease_check():
+            self._ledger.mark_not_sent(order_ref, refusal.message)
+            self._refuse(request, refusal)
+            return None
         try:
             self._link.place(order_ref, broker_order_id, request)
         except LinkError as error:
@@ -722,6 +727,9 @@ class Engine:
             return
         try:
             self._ledger.record_change(order_ref, request)
+            if refusal := self.lease_check():
+                self._refuse(request, refusal)
+                return
             if self._link.change(order_ref, request):
                 self.metrics.changes_sent += 1
                 log.info("order_change", order_ref=order_ref, quantity=request.quantity, type=request.order_type)
