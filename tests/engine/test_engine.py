@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Collection, Callable
 
 import pytest
 
@@ -226,9 +226,9 @@ async def test_strategy_sees_a_fill_while_its_position_is_still_on_its_way(
         compared = asyncio.Event()
         reconcile = world.ledger.reconcile
 
-        def tell(snapshot: Snapshot) -> Reconciliation:
+        def tell(snapshot: Snapshot, sent_now: Collection[str] | None = None) -> Reconciliation:
             compared.set()
-            return reconcile(snapshot)
+            return reconcile(snapshot, sent_now)
 
         monkeypatch.setattr(world.ledger, "reconcile", tell)
         # Not what the fill makes, so ledger and broker are compared.
