@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Collection, Callable
+from collections.abc import Callable, Collection
 
 import pytest
 
