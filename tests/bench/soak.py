@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Let an engine trade for hours on a stream 100 times the normal: ``python -m tests.bench.soak [--hours N]``.
 
-IB sends at most four quotes a second for a stock; here are four stocks with a hundred each. Orders go out at two a
+IB sends at most four quotes a second for a stock; here are five stocks with up to a hundred each. Orders go out at two a
 second. Once a minute the memory of engine and simulator is looked at. Growth is the slope of a straight line (least
 squares) through the second half of the samples, by when caches are full and kept orders are as many as they get; the
 verdict is that this slope, over a whole day, stays below a limit. At the end the engine drains, and the ledger must
@@ -25,7 +25,7 @@ from tests.bench.engine import Stage
 from tests.bench.figure import Figure
 from tests.engine.process import Process, count
 
-SYMBOLS = ("AAPL", "MSFT", "NVDA", "TSLA")
+SYMBOLS = ("AAPL", "AMZN", "MSFT", "NVDA", "TSLA")
 ORDERS_PER_SECOND = 2.0
 NORMAL_QUOTES_PER_SECOND = 4.0
 MOST_GROWTH_MB_PER_HOUR = 2.0
