@@ -3,11 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Let an engine trade for hours on a stream 100 times the normal: ``python -m tests.bench.soak [--hours N]``.
 
-IB sends at most four quotes a second for a stock; here are five stocks with up to a hundred each. Orders go out at two a
-second. Once a minute the memory of engine and simulator is looked at. Growth is the slope of a straight line (least
+IB sends at most four quotes a second for a stock; here are five stocks with up to a hundred each. Orders go out at two
+a second. Once a minute the memory of engine and simulator is looked at. Growth is the slope of a straight line (least
 squares) through the second half of the samples, by when caches are full and kept orders are as many as they get; the
-verdict is that this slope, over a whole day, stays below a limit. At the end the engine drains, and the ledger must
-equal the venue's record.
+verdict is that this slope, in MB an hour, stays below a limit. At the end the engine drains, and the ledger must equal
+the venue's record.
 """
 
 from __future__ import annotations
