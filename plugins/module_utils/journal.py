@@ -241,7 +241,7 @@ def _parse(line: bytes) -> dict[str, Any]:
     missing = [key for key in KEYS if key not in entry]
     if missing:
         raise ValueError(f"it lacks {', '.join(missing)}")
-    if type(entry["sequence"]) is not int or not isinstance(entry["previous"], str):
+    if not isinstance(entry["sequence"], int) or not isinstance(entry["previous"], str):
         raise ValueError("its sequence is no number, or its previous no text")
     return entry
 
