@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
@@ -13,15 +14,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ib_async import LimitOrder, MarketOrder, Stock, Trade
 
 from gateway_simulator.control import ControlError
-from gateway_simulator.faults import FaultError
+from gateway_simulator.faults import FAULTS, FaultError
 from gateway_simulator.server import Simulator
 from tests.simulator.support import AAPL, ACCOUNT, Client, connected, running, until
 from tests.simulator.witness import Venue, venue
 
 MSFT = Stock(conId=272093, symbol="MSFT", exchange="SMART", currency="USD")
+# What a fault needs at least, for those that need something.
+NEEDED: dict[str, dict[str, Any]] = {
+    "latency": {"seconds": 0.01},
+    "slow_reader": {"bytes_per_second": 1000},
+    "slow_writer": {"bytes_per_second": 1000},
+    "freeze": {"symbols": ["AAPL"]},
+    "clock_skew": {"seconds": -1.5},
+    "delay_acknowledgements": {"seconds": 0.01},
+}
+EVERY = [{"fault": name, **NEEDED.get(name, {})} for name in FAULTS]
 
 
 @pytest.fixture
@@ -109,6 +121,16 @@ async def test_a_gateway_that_hangs_answers_all_at_once_when_it_comes_back(simul
         await done(trade)
 
 
+@pytest.mark.parametrize("how", ["clean", "reset"])
+async def test_a_client_tells_a_closed_connection_from_a_reset_one(simulator: Simulator, how: str) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", simulator.port)
+    await until(lambda: any(True for _ in simulator.lines()))
+    simulator.faults.add({"fault": "close", "how": how})
+    with pytest.raises(ConnectionResetError) if how == "reset" else contextlib.nullcontext():
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+    writer.close()
+
+
 @pytest.mark.parametrize(("how", "why"), [("clean", "closed on demand"), ("reset", "reset on demand")])
 async def test_a_closed_connection_is_noticed_and_can_be_made_again(simulator: Simulator, how: str, why: str) -> None:
     async with connected(simulator.port) as client, connected(simulator.port, 2) as other:
@@ -151,6 +173,34 @@ async def test_latency_holds_up_both_ways_and_keeps_the_order(simulator: Simulat
         assert time.monotonic() - began > 0.2
         statuses = [entry.status for entry in trade.log if not entry.message]
         assert statuses == ["PendingSubmit", "PreSubmitted", "Submitted", "Submitted", "Filled"]
+
+
+@pytest.mark.parametrize(("way", "late"), [("in", (True, False)), ("out", (False, True))])
+async def test_latency_may_be_one_way_only(simulator: Simulator, way: str, late: tuple[bool, bool]) -> None:
+    async with connected(simulator.port) as client:
+        ticker = client.reqMktData(AAPL)
+        await until(lambda: ticker.bid > 0)
+        simulator.faults.add({"fault": "latency", "seconds": 30, "way": way})
+        seen, trade = ticker.time, client.placeOrder(AAPL, LimitOrder("BUY", 1, 1.00))
+        if late[0]:
+            await until(lambda: ticker.time != seen)
+        else:
+            await until(lambda: list(simulator.broker.working_orders()))
+        # Some ticks of the market later what is late has still not come.
+        await asyncio.sleep(0.15)
+        assert (not list(simulator.broker.working_orders()), ticker.time == seen) == late
+        assert trade.orderStatus.status == "PendingSubmit"
+
+
+async def test_jitter_makes_answers_late_by_different_times(simulator: Simulator) -> None:
+    async with connected(simulator.port) as client:
+        simulator.faults.add({"fault": "latency", "seconds": 0.0, "jitter": 0.1, "way": "out"})
+        waits = []
+        for _ in range(8):
+            began = time.monotonic()
+            await client.reqCurrentTimeAsync()
+            waits.append(time.monotonic() - began)
+        assert max(waits) - min(waits) > 0.03
 
 
 @pytest.mark.parametrize("name", ["slow_reader", "slow_writer"])
@@ -527,6 +577,31 @@ async def test_faults_are_posted_listed_and_ended_over_the_control_api(tmp_path:
             assert await asyncio.to_thread(running.call, "GET", "faults") == []
         entries = await asyncio.to_thread(running.witness, "fault")
         assert [(entry["fault"], entry["event"]) for entry in entries] == [("link", "begins"), ("link", "ends")]
+
+
+@pytest.mark.parametrize("document", EVERY, ids=lambda document: str(document["fault"]))
+def test_every_fault_is_begun_by_a_post_and_ended_by_a_delete(shared: Venue, document: dict[str, Any]) -> None:
+    since = shared.call("GET", "witness")["last"]
+    fault = shared.call("POST", "faults", document)
+    assert {name: fault[name] for name in document} == document
+    assert fault["state"] == "active"
+    if fault["fault"] == "close":  # over as soon as it has begun
+        shared.wait_for(lambda venue: not venue.call("GET", "faults"))
+    else:
+        assert shared.call("GET", f"faults/{fault['id']}") == fault
+        assert shared.call("DELETE", f"faults/{fault['id']}")["state"] == "over"
+    told = [(entry["fault"], entry["event"]) for entry in shared.witness("fault", since=since)]
+    assert told == [(fault["fault"], "begins"), (fault["fault"], "ends")]
+
+
+def test_every_fault_can_stand_in_a_scenario(tmp_path: Path) -> None:
+    scenario = tmp_path / "scenario.yml"
+    documents = [{**document, "after": 3600} for document in EVERY]
+    scenario.write_text(yaml.safe_dump({"faults": documents}))
+    with venue(SIMULATOR_SCENARIO=str(scenario)) as running:
+        told = running.call("GET", "faults")
+    state = {"state": "waiting", "played": 0}
+    assert told == [{**document, "id": number, **state} for number, document in enumerate(documents, 1)]
 
 
 async def test_the_faults_of_a_scenario_happen_by_themselves(tmp_path: Path) -> None:

@@ -380,6 +380,9 @@ def test_a_replay_plays_its_bars_exactly(tmp_path: Path, speed: float) -> None:
     for number, bar in enumerate(series):
         path = replay.path(start + number * seconds, start + (number + 1) * seconds)
         assert (path[0], max(path), min(path), path[-1]) == (bar.open, bar.high, bar.low, bar.close)
+        # The farther from the close first.
+        turns = (bar.low, bar.high) if bar.close >= bar.open else (bar.high, bar.low)
+        assert path == [bar.open, *turns, bar.close]
     whole = replay.path(start, start + 3 * seconds)
     assert (whole[0], max(whole), min(whole), whole[-1]) == (100, 104, 99, 100.75)
     if speed == 1:
@@ -400,6 +403,25 @@ def test_a_replay_says_what_happens_at_its_end(
     assert (replay.ends, caplog.records) == (1120.0, [])
     assert [replay.price(1120.0), replay.price(1120.0)] == [price, price]
     assert [record.message for record in caplog.records] == ["replay ended"]
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        ["2026-11-20 14:30:00", "2026-11-20 14:31:00"],
+        ["2026-11-20T14:30:00Z", "2026-11-20T14:31:00Z"],
+        ["2026-11-20 09:30:00-05:00", "2026-11-20 09:31:00-05:00"],
+        ["1795185000", "1795185060"],
+        ["1795185000.0", "1795185060.0"],
+    ],
+)
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_times_of_bars_are_moments_in_utc_or_as_they_say(tmp_path: Path, times: list[str], kind: str) -> None:
+    path = bars_file(tmp_path, [f"{time},1,1,1,1,1" for time in times])
+    if kind == "parquet":
+        duckdb.read_csv(str(path)).write_parquet(str(tmp_path / "bars.parquet"))
+    starts = [bar.start for bar in read_bars(tmp_path / f"bars.{kind}")[""]]
+    assert starts == [moment(f"2026-11-20T14:{minute}:00+00:00") for minute in (30, 31)]
 
 
 def test_parquet_and_csv_files_are_the_same_bars(tmp_path: Path) -> None:

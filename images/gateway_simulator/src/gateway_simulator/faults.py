@@ -113,7 +113,7 @@ _CHANCE = {
 _SYMBOLS = {"symbols": _Parameter(_set_of(str), "a list of symbols")}
 _ORDERS = {**_FOR, **_CLIENTS, **_CHANCE, **_SYMBOLS}
 
-_FAULTS: dict[str, dict[str, _Parameter]] = {
+FAULTS: dict[str, dict[str, _Parameter]] = {
     # the port and the connections
     "refuse": {**_FOR},
     "silent": {**_FOR, **_CLIENTS, "from": _choice("handshake", "start", "now")},
@@ -222,9 +222,9 @@ def read_fault(document: Any) -> tuple[str, dict[str, Any]]:
     if not isinstance(document, dict):
         raise FaultError(f"fault {document!r}: wanted an object")
     name = document.get("fault")
-    if not isinstance(name, str) or name not in _FAULTS:
-        raise FaultError(f"fault {name!r}: wanted one of {', '.join(_FAULTS)}")
-    known = _WHEN | _FAULTS[name]
+    if not isinstance(name, str) or name not in FAULTS:
+        raise FaultError(f"fault {name!r}: wanted one of {', '.join(FAULTS)}")
+    known = _WHEN | FAULTS[name]
     problems = [
         f"{key!r} is not its parameter, wanted one of {', '.join(known)}"
         for key in document
