@@ -238,6 +238,14 @@ async def test_session_that_begins_without_the_broker_or_its_data_says_so(
         await world.until("ready")
 
 
+async def test_socket_that_the_gateway_resets_is_left_for_a_new_session() -> None:
+    async with linked() as world:
+        world.simulator.notify(1300, "TWS socket port has been reset and this connection is being dropped.")
+        await eventually(lambda: world.told.sessions == 2)
+        await world.until("ready")
+        assert world.link.sessions == 2
+
+
 async def test_clock_of_the_gateway_is_compared() -> None:
     async with linked() as world:
         world.fault("clock_skew", seconds=3600)
@@ -256,6 +264,25 @@ async def test_no_storm_of_attempts_however_long_the_gateway_is_away() -> None:
         await eventually(lambda: world.link.attempts == 5)
         await asyncio.sleep(0.5)  # ten times the ceiling of the pauses
         assert world.link.attempts == 5
+
+
+@pytest.mark.parametrize(("steady_seconds", "ceilings"), [(0.0, [0.02, 0.02, 0.02]), (60.0, [0.02, 0.04, 0.08])])
+async def test_pauses_begin_short_again_only_after_a_session_that_lasted(
+    monkeypatch: pytest.MonkeyPatch, steady_seconds: float, ceilings: list[float]
+) -> None:
+    asked: list[float] = []
+
+    def at_once(low: float, high: float) -> float:
+        asked.append(high)
+        return low
+
+    monkeypatch.setattr("reference_engine.gateway._STEADY_SECONDS", steady_seconds)
+    monkeypatch.setattr("reference_engine.pacing.random.uniform", at_once)
+    async with linked(replace(HASTY, backoff_limit_seconds=10.0)) as world:
+        for sessions in (2, 3, 4):
+            world.fault("close")
+            await eventually(lambda sessions=sessions: world.told.sessions == sessions)  # type: ignore[misc]
+    assert asked[:3] == ceilings
 
 
 async def test_port_that_opens_is_noticed_long_before_the_pause_is_over() -> None:
@@ -297,6 +324,7 @@ async def test_orders_leave_before_data_requests_and_the_gateway_never_complains
         for number in range(5):
             request = OrderRequest(known, "BUY", 1, "LMT", 1.0)
             world.link.place(f"order {number}", world.link.next_order_id(), request)
+        assert world.link.order_wait() > 0, "the engine is told to wait before it writes one more intent"
         await eventually(lambda: len(world.entries("order")) == 5)
         assert sum(request.done() for request in asked) < 60, "most of the data requests still wait"
         await asyncio.gather(*asked)

@@ -79,6 +79,26 @@ async def test_lease_is_asked_last_and_leaves_no_intent(place: Place) -> None:
         assert place.query("SELECT kind, severity FROM risk_events") == [("lease_lost", "critical")]
 
 
+async def test_order_that_a_halt_overtakes_is_refused_with_every_trace(place: Place) -> None:
+    class Halting(Refusing):
+        def refusal(self, request: OrderRequest, now: datetime) -> Refusal | None:
+            place.execute("UPDATE trading_state SET state = 'halted', reason = 'enough', changed_by = 'ann'")
+            return super().refusal(request, now)
+
+    strategy = Wishing()
+    async with running(place, strategy) as world:
+        await world.trade()
+        working = await send(world, strategy)
+        for request in (BUY, replace(BUY, quantity=6, replaces=working)):
+            place.execute("UPDATE trading_state SET state = 'trading'")
+            world.engine.guards = [Halting()]
+            wish(world, strategy, request)
+        assert (len(world.link.placed), world.link.changed) == (1, [])
+        assert [refusal.kind for refusal in strategy.refused] == ["halted"] * 2
+        ((kind, message),) = place.query("SELECT kind, message FROM risk_events")
+        assert (kind, str(message)[:33]) == ("halted", "trading is halted: enough (by ann")
+
+
 async def test_engine_that_is_fenced_out_stops_trading_and_says_why(place: Place) -> None:
     strategy = Wishing()
     async with running(place, strategy) as world:
@@ -137,6 +157,9 @@ async def test_wish_that_waited_until_trading_stopped_is_not_sent(place: Place) 
         world.link.wait = 0.0
         await eventually(lambda: world.engine.open_orders(AAPL) == 0)
         assert world.link.placed == []
+        message = "trading stopped while it waited for the pace: test: a reason"
+        assert [(refusal.kind, refusal.message) for refusal in strategy.refused] == [("stopped", message)]
+        assert place.query("SELECT kind, message FROM risk_events") == [("stopped", message)]
 
 
 async def test_more_wishes_than_may_wait_are_refused(place: Place) -> None:
@@ -336,6 +359,18 @@ async def test_repeated_rejects_stop_the_strategy_until_a_probe_is_acknowledged(
         ) == [(0,)]
         wish(world, strategy, BUY)
         assert len(world.link.placed) == 5
+
+
+async def test_orders_that_cannot_be_sent_open_the_breaker_too(place: Place) -> None:
+    configure(place, "breaker: {max_failures: 2}")
+    strategy = Wishing()
+    async with running(place, strategy) as world:
+        await world.trade()
+        world.link.refuses_orders = True
+        for state in ("closed", "open"):
+            wish(world, strategy, BUY)
+            assert world.engine.breaker.state == state
+        assert place.query("SELECT kind FROM risk_events") == [("circuit_breaker",)]
 
 
 async def test_probe_that_the_broker_never_answers_for_opens_it_again(

@@ -172,6 +172,56 @@ async def test_refusals_of_one_kind_are_one_risk_event_that_counts_them(
         assert len(world.risk_events()) == 3, "a new episode after a quiet minute"
 
 
+def buy(quantity: float, limit_price: float | None = None) -> OrderRequest:
+    return OrderRequest(AAPL, "BUY", quantity, "MKT" if limit_price is None else "LMT", limit_price)
+
+
+@pytest.mark.parametrize(
+    ("kind", "risk", "fits", "too_much"),
+    [
+        ("max_order_size", "max_order_size: 3", buy(3), buy(4)),
+        ("max_order_value", "max_order_value: 600", buy(3), buy(4)),
+        ("max_position", "max_position: 10", buy(3), buy(4)),
+        ("max_position", "max_position: 10", OrderRequest(AAPL, "SELL", 14), OrderRequest(AAPL, "SELL", 15)),
+        ("max_position_value", "max_position_value: 2000", buy(3), buy(4)),
+        ("max_gross_exposure", "max_gross_exposure: 3000", buy(3), buy(4)),
+        ("max_concentration", "max_concentration_percent: 3", buy(3), buy(4)),
+        ("long_only", "long_only: true", OrderRequest(AAPL, "SELL", 4), OrderRequest(AAPL, "SELL", 5)),
+        ("price_collar", "price_collar_percent: 5", buy(1, 105.0), buy(1, 105.1)),
+        ("price_collar", "price_collar_percent: 5", buy(1, 100.0), buy(1)),
+        ("price_collar", "price_collar_percent: 5", OrderRequest(AAPL, "SELL", 4), OrderRequest(AAPL, "SELL", 5)),
+    ],
+)
+async def test_each_limit_is_judged_by_the_account_as_it_is_and_its_refusal_is_a_risk_event(
+    place: Place, monkeypatch: pytest.MonkeyPatch, kind: str, risk: str, fits: OrderRequest, too_much: OrderRequest
+) -> None:
+    collar = "" if kind == "price_collar" else ", price_collar_percent: null"
+    async with watched(place, monkeypatch, risk + collar) as world:
+        await world.trade()
+        assert world.listener
+        # Five are held, two more are ordered and one is on its way out: at 100 USD, times two, and in EUR once more
+        # times 1.5. What a market order would pay, or get, is ten percent away.
+        world.fill("BUY", 5, 100.0)
+        world.engine.known[AAPL.con_id] = replace(AAPL, multiplier=2.0)
+        world.listener.on_account(AccountValues(net_liquidation=100_000.0, currency="EUR", rates={"USD": 1.5}))
+        world.listener.on_tick(Tick(AAPL, 100.0, world.now, 90.0, 110.0))
+        assert world.engine.submit(buy(2, 100.0))
+        assert world.engine.submit(OrderRequest(AAPL, "SELL", 1, "LMT", 100.0))
+        assert world.engine.submit(too_much) is None
+        assert world.engine.submit(fits)
+        assert [found for found, *_ in world.risk_events()] == [kind]
+
+
+@pytest.mark.parametrize("kind", ["max_open_orders", "max_orders_per_minute"])
+async def test_orders_beyond_a_number_are_refused_with_a_risk_event(
+    place: Place, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    async with watched(place, monkeypatch, f"{kind}: 2, price_collar_percent: null") as world:
+        await world.trade()
+        assert [bool(world.engine.submit(buy(1))) for _ in range(3)] == [True, True, False]
+        assert [found for found, *_ in world.risk_events()] == [kind]
+
+
 async def test_order_for_an_instrument_named_only_by_its_symbol_is_judged_as_the_brokers(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

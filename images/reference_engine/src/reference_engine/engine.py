@@ -641,9 +641,11 @@ class Engine:
     def _send_held(self) -> None:
         self._held_timer = None
         while self._held and self._link.order_wait() <= 0:
-            if not self._may_trade():
-                log.warning("held_orders_dropped", orders=len(self._held))
-                self._held.clear()
+            if blocker := next(self.blockers(), None):
+                dropped, self._held = self._held, deque()
+                why = Refusal("stopped", "trading stopped while it waited for the pace: {}: {}".format(*blocker))
+                for wish in dropped:
+                    self._refuse(wish, why)
                 return
             self.submit(self._held.popleft())
         if self._held:
@@ -685,7 +687,7 @@ class Engine:
                 broker_order_id=broker_order_id,
             )
         except TradingHaltedError as error:
-            log.warning("order_refused", kind="halted", reason=f"trading is halted: {error}")
+            self._refuse(request, Refusal("halted", f"trading is halted: {error}"))
             return None
         except FencedError as error:
             self.block("lease", str(error))
@@ -734,7 +736,7 @@ class Engine:
                 self.metrics.changes_sent += 1
                 log.info("order_change", order_ref=order_ref, quantity=request.quantity, type=request.order_type)
         except TradingHaltedError as error:
-            log.warning("order_refused", kind="halted", reason=f"trading is halted: {error}")
+            self._refuse(request, Refusal("halted", f"trading is halted: {error}"))
         except FencedError as error:
             self.block("lease", str(error))
             self._refuse(request, Refusal("fenced", str(error), "critical"))
