@@ -21,7 +21,7 @@ from reference_engine.config import LinkSettings
 from reference_engine.gateway import GatewayAddress, IbLink, SessionState, _execution, _order_report
 from reference_engine.ib import UNSET, IbSession
 from reference_engine.model import AccountValues, Execution, Instrument, OrderReport, OrderRequest, Position, Tick
-from reference_engine.pacing import Pacer
+from reference_engine.pacing import Backoff, Pacer
 from tests.engine.support import ACCOUNT, NOON
 from tests.engine.support import eventually as soon
 from tests.simulator import support
@@ -134,6 +134,7 @@ async def test_gateway_that_refuses_connections_is_unreachable_and_found_again()
         fault = world.fault("refuse")
         world.fault("close")
         await eventually(lambda: "nothing accepts connections" in world.link.reason)
+        assert world.link.state == "unreachable"
         world.end(fault)
         await world.until("ready")
         assert world.told.sessions == 2
@@ -300,6 +301,29 @@ async def test_port_that_opens_is_noticed_long_before_the_pause_is_over() -> Non
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_port_that_opens_is_not_tried_before_the_limit_of_a_minute_allows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[float] = []
+
+    def least(backoff: Backoff) -> float:
+        asked.append(really_least(backoff))
+        return asked[-1]
+
+    really_least = Backoff.least
+    monkeypatch.setattr(Backoff, "least", least)
+    monkeypatch.setattr("reference_engine.gateway._KNOCK_SECONDS", 0.02)
+    async with linked(replace(HASTY, attempts_per_minute=3)) as world:
+        fault = world.fault("refuse")
+        world.fault("close")
+        # The third attempt has failed when the limit keeps it from knocking.
+        await eventually(lambda: len(asked) > 5 and min(asked[-3:]) > 0)
+        world.end(fault)
+        looked = len(asked)
+        await eventually(lambda: len(asked) > looked + 10)
+        assert (world.link.attempts, world.link.state) == (3, "unreachable")
 
 
 async def test_log_in_is_asked_for_rarely() -> None:

@@ -453,6 +453,9 @@ async def test_dead_man_keeps_working_orders_when_told_to(place: Place) -> None:
         await world.link.connect()
         await eventually(lambda: world.engine.health()["trading"]["blocked_by"] == {})
         assert world.link.cancelled == []
+        world.link.tell_state("unreachable", "the cable was cut again")
+        await eventually(lambda: "dead_man_switch" in world.engine.health()["trading"]["blocked_by"])
+        assert "ballast_engine_dead_man_trips_total 2" in world.engine.metrics_text()
 
 
 @pytest.mark.usefixtures("impatient")
