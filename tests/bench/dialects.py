@@ -11,54 +11,16 @@ from __future__ import annotations
 import struct
 import timeit
 from collections.abc import Callable
-from datetime import UTC, datetime
 from decimal import Decimal
 
 from gateway_simulator import ib_pb2 as ib
-from gateway_simulator.contracts import LISTED
 from gateway_simulator.messages import TextDialect, dialect_for
-from gateway_simulator.model import Execution, Order, TickKind
+from gateway_simulator.model import TickKind
 from gateway_simulator.wire import Value, frame
+from tests.clients.wire import EXECUTION, LIMIT_ORDER, NOW, STOCK
 
 VERSIONS = (178, 225)
 ROUNDS, REPETITIONS = 7, 2000
-
-STOCK = LISTED[265598]
-ORDER = Order(
-    order_type="LMT",
-    limit_price=Decimal("225.5"),
-    tif="DAY",
-    open_close="",
-    origin=0,
-    order_ref="key:1",
-    outside_rth=False,
-    hidden=False,
-    client_id=7,
-    order_id=12,
-    perm_id=1000000012,
-    con_id=265598,
-    exchange="SMART",
-    action="BUY",
-    quantity=100,
-    placed_at="2026-11-25T15:29:00Z",
-)
-EXECUTION = Execution(
-    execution_id="20261125.00000001.01.01",
-    client_id=7,
-    order_id=12,
-    perm_id=1000000012,
-    con_id=265598,
-    exchange="NASDAQ",
-    side="BOT",
-    quantity=100,
-    price=Decimal("225.5"),
-    cumulative_quantity=100,
-    average_price=Decimal("225.5"),
-    order_ref="key:1",
-    time="2026-11-25T15:30:00Z",
-    commission=Decimal("1.00"),
-    realized=None,
-)
 
 # A limit order as ib_async writes it at 178, from the order id on, up to the first of its empty fields' long tail.
 ORDER_178: list[Value] = [12, 265598, "AAPL", "STK", "", "0.0", "", "", "SMART", "NASDAQ", "USD", "AAPL", "NMS", "", ""]
@@ -85,17 +47,16 @@ def microseconds(work: Callable[[], object]) -> float:
 
 def main() -> None:
     """Print a table."""
-    now = datetime(2026, 11, 25, 15, 30, tzinfo=UTC)
     rows: dict[str, Callable[[TextDialect], Callable[[], object]]] = {
         "write tickPrice": lambda dialect: lambda: dialect.tick_price(5, TickKind.BID, Decimal("229.99"), 300, 1),
         "write accountValue": lambda dialect: lambda: dialect.account_value("Cushion", "1", "USD", "DU1234567"),
-        "write orderStatus": lambda dialect: lambda: dialect.order_status(ORDER),
-        "write openOrder": lambda dialect: lambda: dialect.open_order("DU1234567", STOCK, ORDER),
+        "write orderStatus": lambda dialect: lambda: dialect.order_status(LIMIT_ORDER),
+        "write openOrder": lambda dialect: lambda: dialect.open_order("DU1234567", STOCK, LIMIT_ORDER),
         "write execDetails": lambda dialect: lambda: dialect.execution_details(-1, "DU1234567", STOCK, EXECUTION),
         "read placeOrder": lambda dialect: lambda: dialect.decode(placed[dialect.version]),
     }
     placed = {version: placed_at(version) for version in VERSIONS}
-    dialects = [dialect_for(version, lambda: now) for version in VERSIONS]
+    dialects = [dialect_for(version, lambda: NOW) for version in VERSIONS]
     print(f"{'us per message':<20}" + "".join(f"{dialect.version:>8}" for dialect in dialects))
     for name, work in rows.items():
         print(f"{name:<20}" + "".join(f"{microseconds(work(dialect)):>8.1f}" for dialect in dialects))

@@ -6,8 +6,8 @@
 IB sends at most four quotes a second for a stock; here are five stocks with up to a hundred each. Orders go out at two
 a second. Once a minute the memory of engine and simulator is looked at. Growth is the slope of a straight line (least
 squares) through the second half of the samples, by when caches are full and kept orders are as many as they get; the
-verdict is that this slope, in MB an hour, stays below a limit. At the end the engine drains, and the ledger must equal
-the venue's record.
+verdict is that this slope, in MB an hour, stays below a limit. A run that is too short for that, or has too few
+samples, is not judged. At the end the engine drains, and the ledger must equal the venue's record.
 """
 
 from __future__ import annotations
@@ -29,6 +29,10 @@ SYMBOLS = ("AAPL", "AMZN", "MSFT", "NVDA", "TSLA")
 ORDERS_PER_SECOND = 2.0
 NORMAL_QUOTES_PER_SECOND = 4.0
 MOST_GROWTH_MB_PER_HOUR = 2.0
+# The half that is judged must not be the one in which memory fills: finished orders are kept for five minutes.
+SHORTEST_HOURS = 0.5
+FEWEST_SAMPLES = 20
+NOT_JUDGED = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +65,20 @@ def slope(samples: list[Sample], name: str) -> float:
     """MB per hour, by least squares, over the second half of the samples."""
     later = samples[len(samples) // 2 :]
     return statistics.linear_regression([s.hours for s in later], [getattr(s, name) for s in later]).slope
+
+
+def verdict(samples: list[Sample]) -> tuple[int, str]:
+    """Return the exit code and what it means: 0 it does not grow, 1 it grows, 2 that cannot be told."""
+    hours = samples[-1].hours if samples else 0.0
+    if hours < SHORTEST_HOURS or len(samples) < FEWEST_SAMPLES:
+        return NOT_JUDGED, (
+            f"the engine's memory is NOT JUDGED: {len(samples)} samples in {hours:.2f} h, "
+            f"wanted at least {FEWEST_SAMPLES} in {SHORTEST_HOURS:g} h"
+        )
+    growth = slope(samples, "engine_mb")
+    grows = growth > MOST_GROWTH_MB_PER_HOUR
+    word = "GROWS" if grows else "does not grow"
+    return int(grows), (f"the engine's memory {word}: {growth:.2f} MB/h, wanted at most {MOST_GROWTH_MB_PER_HOUR:g}")
 
 
 def look(stage: Stage, engine: Process, started: float) -> Sample:
@@ -104,8 +122,16 @@ def soak(hours: float, every_seconds: float) -> list[Sample]:
 
 def figures_of(samples: list[Sample]) -> list[Figure]:
     """What is worth telling of the samples."""
+    if len(samples) < 2:
+        return []
     last, hours = samples[-1], samples[-1].hours
     quotes = last.ticks / hours / 3600
+    growth = []
+    if verdict(samples)[0] != NOT_JUDGED:
+        growth = [
+            Figure(f"memory of the {who}, growth", "MB/h", [slope(samples, name)])
+            for who, name in (("engine", "engine_mb"), ("simulator", "venue_mb"))
+        ]
     return [
         Figure("soak", "h", [hours]),
         Figure("ticks to the engine", "/s", [quotes]),
@@ -113,15 +139,14 @@ def figures_of(samples: list[Sample]) -> list[Figure]:
         Figure("orders", "", [last.orders]),
         Figure("processor time of the engine, share of a core", "%", [100 * last.cpu_seconds / hours / 3600]),
         Figure("memory of the engine, first and last sample", "MB", [samples[0].engine_mb, last.engine_mb]),
-        Figure("memory of the engine, growth", "MB/h", [slope(samples, "engine_mb")]),
         Figure("memory of the simulator, first and last sample", "MB", [samples[0].venue_mb, last.venue_mb]),
-        Figure("memory of the simulator, growth", "MB/h", [slope(samples, "venue_mb")]),
         Figure("ledger, per 1000 orders", "MB", [1000 * last.ledger_mb / last.orders]),
+        *growth,
     ]
 
 
 def main() -> int:
-    """Soak, print the figures and the verdict, write the JSON; 1 when memory grows or anything went wrong."""
+    """Soak, print the figures and the verdict, write the JSON; 1 when memory grows or anything went wrong, 2 untold."""
     parser = argparse.ArgumentParser(prog="soak", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--hours", type=float, default=1.0, help="default: 1")
     parser.add_argument("--every", type=float, default=60.0, help="seconds between samples (default: 60)")
@@ -138,13 +163,9 @@ def main() -> int:
     document = {"figures": figures, "samples": samples}
     chosen.output.parent.mkdir(parents=True, exist_ok=True)
     chosen.output.write_text(json.dumps(document, default=dataclasses.asdict, indent=2) + "\n", encoding="utf-8")
-    growth = slope(samples, "engine_mb")
-    grows = growth > MOST_GROWTH_MB_PER_HOUR
-    print(
-        f"the engine's memory {'GROWS' if grows else 'does not grow'}: {growth:.2f} MB/h, wanted at most "
-        f"{MOST_GROWTH_MB_PER_HOUR:g}; ledger and venue agree"
-    )
-    return int(grows)
+    code, text = verdict(samples)
+    print(f"{text}; ledger and venue agree")
+    return code
 
 
 if __name__ == "__main__":

@@ -65,21 +65,16 @@ BAR = Bar(
     average=Decimal("230.125"),
     count=12,
 )
-ORDER = Order(
-    order_type="STP LMT",
+# Just sent, and as plain as can be.
+LIMIT_ORDER = Order(
+    order_type="LMT",
     limit_price=Decimal("225.5"),
-    aux_price=Decimal(226),
-    tif="GTD",
-    good_till_date="20261231-23:00:00",
-    oca_group="group",
-    oca_type=1,
-    parent_id=11,
+    tif="DAY",
     open_close="O",
     origin=0,
     order_ref="key:1",
-    outside_rth=True,
-    hidden=True,
-    all_or_none=True,
+    outside_rth=False,
+    hidden=False,
     client_id=7,
     order_id=12,
     perm_id=1000000012,
@@ -88,6 +83,20 @@ ORDER = Order(
     action="SELL",
     quantity=200,
     placed_at="2026-11-25T15:29:00Z",
+)
+# With everything that an order can have, and half filled.
+ORDER = replace(
+    LIMIT_ORDER,
+    order_type="STP LMT",
+    aux_price=Decimal(226),
+    tif="GTD",
+    good_till_date="20261231-23:00:00",
+    oca_group="group",
+    oca_type=1,
+    parent_id=11,
+    outside_rth=True,
+    hidden=True,
+    all_or_none=True,
     status="Submitted",
     filled=100,
     filled_value=Decimal("22550.00"),
