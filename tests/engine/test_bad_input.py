@@ -150,6 +150,42 @@ def configure(place: Place, *, orders: bool = True) -> None:
     place.config.write_text(json.dumps(document), encoding="utf-8")
 
 
+def begin(place: Place, start: Start, *, executions: int = 3) -> Process:
+    """Let an engine trade, and return it when it has so many executions."""
+    configure(place)
+    engine = start()
+    engine.wait_for(200, "ready", 30)
+    until(lambda: count(place, "executions") >= executions, "executions", 30)
+    return engine
+
+
+def sends_nothing(engine: Process, venue: Venue, seconds: float = 2.0) -> str:
+    """Wait until health tells of the ledger; for so long nothing is sent then. Return what it tells."""
+    told: list[str] = []
+
+    def troubled() -> bool:
+        code, document = engine.health()
+        told.append(str(document.get("output")))
+        return code == 503 and "ledger" in told[-1]
+
+    until(troubled, "health to tell of the ledger", 30)
+    text, sent = told[-1], _orders_at(venue)
+    later = time.monotonic() + seconds
+    until(lambda: time.monotonic() > later and troubled(), f"{seconds:g} seconds more of the same", 10)
+    assert _orders_at(venue) == sent
+    return text
+
+
+def goes_on(place: Place, venue: Venue, engine: Process, start: Start) -> None:
+    """Wait until the engine trades again; nothing was lost."""
+    engine.wait_for(200, "ready", 30)
+    sent = _orders_at(venue)
+    until(lambda: _orders_at(venue) > sent, "orders again", 30)
+    assert engine.end() == (0, "")
+    settle(place, start)
+    assert_books_agree(place, venue)
+
+
 def settle(place: Place, start: Start) -> None:
     """Let an engine that wants no orders find out everything and end."""
     configure(place, orders=False)
@@ -186,53 +222,27 @@ def test_engine_outlives_a_gateway_that_sends_damaged_messages(
 def test_engine_waits_while_another_process_holds_the_ledger_and_goes_on(
     place: Place, simulator: Venue, start: Start
 ) -> None:
-    configure(place)
-    engine = start()
-    engine.wait_for(200, "ready", 30)
-    until(lambda: count(place, "executions") >= 3, "executions", 30)
+    engine = begin(place, start)
     other = sqlite3.connect(place.ledger, isolation_level=None)
     other.execute("PRAGMA busy_timeout = 20000")
     other.execute("BEGIN IMMEDIATE")
-    code, document = _wait_for_ledger_trouble(engine)
-    assert code == 503
-    assert "database is locked" in document["output"]
-    sent = _orders_at(simulator)
-    # Long after the engine has stopped waiting for the lock it still answers and sends nothing.
-    until_later = time.monotonic() + 3
-    until(lambda: time.monotonic() > until_later and engine.health()[0] == 503, "three seconds more of the same", 10)
-    assert _orders_at(simulator) == sent
+    # Also when it has stopped waiting for the lock, it answers and sends nothing.
+    assert "database is locked" in sends_nothing(engine, simulator, seconds=3.0)
     other.execute("ROLLBACK")
     other.close()
-    engine.wait_for(200, "ready", 30)
-    until(lambda: _orders_at(simulator) > sent, "orders again", 30)
-    assert engine.end() == (0, "")
-    settle(place, start)
-    assert_books_agree(place, simulator)
+    goes_on(place, simulator, engine, start)
 
 
 def test_engine_sends_nothing_on_a_full_disk_and_goes_on_when_there_is_room(
     place: Place, simulator: Venue, start: Start
 ) -> None:
-    configure(place)
-    engine = start()
-    engine.wait_for(200, "ready", 30)
-    until(lambda: count(place, "executions") >= 3, "executions", 30)
+    engine = begin(place, start)
     log = place.ledger.with_name("trades.db-wal")
     # No file of the process may grow beyond what the write-ahead log has now: writes fail, as on a full disk.
     resource.prlimit(engine.pid, resource.RLIMIT_FSIZE, (log.stat().st_size, resource.RLIM_INFINITY))
-    code, document = _wait_for_ledger_trouble(engine)
-    assert code == 503
-    assert "ledger" in document["output"]
-    sent = _orders_at(simulator)
-    later = time.monotonic() + 2
-    until(lambda: time.monotonic() > later and engine.health()[0] == 503, "two seconds more of the same", 10)
-    assert _orders_at(simulator) == sent
+    sends_nothing(engine, simulator)
     resource.prlimit(engine.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    engine.wait_for(200, "ready", 30)
-    until(lambda: _orders_at(simulator) > sent, "orders again", 30)
-    assert engine.end() == (0, "")
-    settle(place, start)
-    assert_books_agree(place, simulator)
+    goes_on(place, simulator, engine, start)
 
 
 def _obey_permissions() -> None:
@@ -281,10 +291,7 @@ def test_ledger_that_cannot_be_used_is_told_at_the_start(
 def test_restored_ledger_learns_everything_that_happened_since_its_backup(
     place: Place, simulator: Venue, start: Start
 ) -> None:
-    configure(place)
-    engine = start()
-    engine.wait_for(200, "ready", 30)
-    until(lambda: count(place, "executions") >= 5, "executions", 30)
+    engine = begin(place, start, executions=5)
     backup = sqlite3.connect(place.path / "backup.db")
     with contextlib.closing(sqlite3.connect(place.ledger)) as live:
         live.backup(backup)
@@ -317,23 +324,14 @@ def test_restored_ledger_learns_everything_that_happened_since_its_backup(
 
 
 def test_ledger_that_is_replaced_while_trading_stops_trading(place: Place, simulator: Venue, start: Start) -> None:
-    configure(place)
-    engine = start()
-    engine.wait_for(200, "ready", 30)
-    until(lambda: count(place, "executions") >= 3, "executions", 30)
+    engine = begin(place, start)
     kept = place.path / "kept"
     kept.mkdir()
     for path in place.path.glob("trades.db*"):
         path.rename(kept / path.name)
     place.make_ledger()
-    code, document = _wait_for_ledger_trouble(engine)
-    assert code == 503
-    assert f"{place.ledger} is not the file any more that was opened" in document["output"]
-    sent = _orders_at(simulator)
-    later = time.monotonic() + 2
-    until(lambda: time.monotonic() > later and engine.health()[0] == 503, "two seconds more of the same", 10)
-    assert _orders_at(simulator) == sent
-    engine.end()
+    assert f"{place.ledger} is not the file any more that was opened" in sends_nothing(engine, simulator)
+    engine.kill()
     # What was in the way goes, the ledger comes back: nothing is lost.
     for path in [*place.path.glob("trades.db*")]:
         path.unlink()
@@ -364,18 +362,6 @@ def test_strategy_file_that_cannot_be_used_exits_64_and_says_why(
     assert (code, errors.count("\n")) == (64, 1), errors
     assert errors.startswith("reference_engine: configuration error: strategy.name: saw 'mine:Mine'")
     assert told in errors
-
-
-def _wait_for_ledger_trouble(engine: Process) -> tuple[int, dict[str, object]]:
-    seen: list[tuple[int, dict[str, object]]] = [(0, {})]
-
-    def troubled() -> bool:
-        code, document = engine.health()
-        seen.append((code, document))
-        return code == 503 and "ledger" in str(document.get("output"))
-
-    until(troubled, "health to tell of the ledger", 30)
-    return seen[-1]
 
 
 def _orders_at(venue: Venue) -> int:

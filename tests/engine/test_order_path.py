@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -23,6 +24,15 @@ BUY = OrderRequest(AAPL, "BUY", 5)
 
 def configure(place: Place, text: str) -> None:
     place.config.write_text(f"{place.config.read_text()}\n{text}\n")
+
+
+@contextlib.asynccontextmanager
+async def wishing(place: Place) -> AsyncIterator[tuple[Running, Wishing]]:
+    """Let an engine trade what a test wishes."""
+    strategy = Wishing()
+    async with running(place, strategy) as world:
+        await world.trade()
+        yield world, strategy
 
 
 def wish(world: Running, strategy: Wishing, *wishes: OrderRequest | Cancel) -> None:
@@ -53,9 +63,7 @@ class Refusing:
 
 
 async def test_first_guard_that_refuses_ends_the_wish_with_every_trace(place: Place) -> None:
-    strategy = Wishing()
-    async with running(place, strategy) as world:
-        await world.trade()
+    async with wishing(place) as (world, strategy):
         seen: list[str] = []
         world.engine.guards = [Refusing(seen=seen), Refusing("order_size", seen=seen), Refusing("later", seen=seen)]
         wish(world, strategy, BUY)
@@ -69,9 +77,7 @@ async def test_first_guard_that_refuses_ends_the_wish_with_every_trace(place: Pl
 
 
 async def test_lease_is_asked_last_and_leaves_no_intent(place: Place) -> None:
-    strategy = Wishing()
-    async with running(place, strategy) as world:
-        await world.trade()
+    async with wishing(place) as (world, strategy):
         world.engine.lease_check = lambda: Refusal("lease_lost", "the lock is gone", "critical")
         wish(world, strategy, BUY)
         assert world.link.placed == []
@@ -85,9 +91,7 @@ async def test_order_that_a_halt_overtakes_is_refused_with_every_trace(place: Pl
             place.execute("UPDATE trading_state SET state = 'halted', reason = 'enough', changed_by = 'ann'")
             return super().refusal(request, now)
 
-    strategy = Wishing()
-    async with running(place, strategy) as world:
-        await world.trade()
+    async with wishing(place) as (world, strategy):
         working = await send(world, strategy)
         for request in (BUY, replace(BUY, quantity=6, replaces=working)):
             place.execute("UPDATE trading_state SET state = 'trading'")
@@ -100,9 +104,7 @@ async def test_order_that_a_halt_overtakes_is_refused_with_every_trace(place: Pl
 
 
 async def test_engine_that_is_fenced_out_stops_trading_and_says_why(place: Place) -> None:
-    strategy = Wishing()
-    async with running(place, strategy) as world:
-        await world.trade()
+    async with wishing(place) as (world, strategy):
         place.execute("UPDATE trading_state SET fencing_token = 8")
         wish(world, strategy, BUY)
         asked = strategy.asked
@@ -114,18 +116,14 @@ async def test_engine_that_is_fenced_out_stops_trading_and_says_why(place: Place
 
 
 async def test_instrument_that_was_not_asked_for_is_refused_before_there_is_an_intent(place: Place) -> None:
-    strategy = Wishing()
-    async with running(place, strategy) as world:
-        await world.trade()
+    async with wishing(place) as (world, strategy):
         wish(world, strategy, OrderRequest(replace(AAPL, symbol="MSFT", con_id=272093), "BUY", 1))
         assert [refusal.kind for refusal in strategy.refused] == ["unknown_instrument"]
         assert place.query("SELECT count(*) FROM orders") == [(0,)]
 
 
 async def test_instrument_named_by_its_symbol_is_the_brokers(place: Place) -> None:
-    strategy = Wishing()
-    async with running(place, strategy) as world:
-        await world.trade()
+    async with wishing(place) as (world, strategy):
         wish(world, strategy, OrderRequest(Instrument("AAPL"), "BUY", 1))
         assert place.query("SELECT con_id, status FROM orders") == [(AAPL.con_id, "sent")]
 
@@ -134,9 +132,7 @@ async def test_instrument_named_by_its_symbol_is_the_brokers(place: Place) -> No
 
 
 async def test_wish_that_must_wait_counts_as_an_open_order_and_is_sent_in_turn(place: Place) -> None:
-    strategy = Wishing()
-    async with running(place, strategy) as world:
-        await world.trade()
+    async with wishing(place) as (world, strategy):
         world.link.wait = 0.05
         wish(world, strategy, BUY, replace(BUY, quantity=6))
         assert (world.link.placed, world.engine.open_orders(AAPL)) == ([], 2)
@@ -148,9 +144,7 @@ async def test_wish_that_must_wait_counts_as_an_open_order_and_is_sent_in_turn(p
 
 
 async def test_wish_that_waited_until_trading_stopped_is_not_sent(place: Place) -> None:
-    strategy = Wishing()
-    async with running(place, strategy) as world:
-        await world.trade()
+    async with wishing(place) as (world, strategy):
         world.link.wait = 0.05
         wish(world, strategy, BUY)
         world.engine.block("test", "a reason")
@@ -163,9 +157,7 @@ async def test_wish_that_waited_until_trading_stopped_is_not_sent(place: Place) 
 
 
 async def test_more_wishes_than_may_wait_are_refused(place: Place) -> None:
-    strategy = Wishing()
-    async with running(place, strategy) as world:
-        await world.trade()
+    async with wishing(place) as (world, strategy):
         world.link.wait = 60.0
         wish(world, strategy, *[BUY] * 103)
         assert [refusal.kind for refusal in strategy.refused] == ["pacing"] * 3
@@ -176,9 +168,7 @@ async def test_more_wishes_than_may_wait_are_refused(place: Place) -> None:
 
 
 async def test_strategy_cancels_its_order_once(place: Place) -> None:
-    strategy = Wishing()
-    async with running(place, strategy) as world:
-        await world.trade()
+    async with wishing(place) as (world, strategy):
         order_ref = await send(world, strategy)
         for _ in range(2):
             wish(world, strategy, Cancel(order_ref), Cancel("somebody else's"))
@@ -186,9 +176,7 @@ async def test_strategy_cancels_its_order_once(place: Place) -> None:
 
 
 async def test_cancel_that_the_broker_refused_may_be_asked_for_again(place: Place) -> None:
-    strategy = Wishing()
-    async with running(place, strategy) as world:
-        await world.trade()
+    async with wishing(place) as (world, strategy):
         order_ref = await send(world, strategy)
         before = world.engine.metrics.reconciliations
         wish(world, strategy, Cancel(order_ref))
@@ -201,9 +189,7 @@ async def test_cancel_that_the_broker_refused_may_be_asked_for_again(place: Plac
 
 
 async def test_change_of_a_working_order_is_in_the_ledger_before_it_leaves(place: Place) -> None:
-    strategy = Wishing()
-    async with running(place, strategy) as world:
-        await world.trade()
+    async with wishing(place) as (world, strategy):
         order_ref = await send(world, strategy)
         seen: list[object] = []
         world.link.on_change = lambda: seen.extend(
@@ -219,9 +205,7 @@ async def test_change_of_a_working_order_is_in_the_ledger_before_it_leaves(place
 
 
 async def test_change_passes_the_guards_and_the_lease(place: Place) -> None:
-    strategy = Wishing()
-    async with running(place, strategy) as world:
-        await world.trade()
+    async with wishing(place) as (world, strategy):
         order_ref = await send(world, strategy)
         larger = OrderRequest(AAPL, "BUY", 500, replaces=order_ref)
         world.engine.guards = [Refusing("order_size")]
@@ -234,9 +218,7 @@ async def test_change_passes_the_guards_and_the_lease(place: Place) -> None:
 
 
 async def test_order_that_does_not_work_cannot_be_changed(place: Place) -> None:
-    strategy = Wishing()
-    async with running(place, strategy) as world:
-        await world.trade()
+    async with wishing(place) as (world, strategy):
         wish(world, strategy, BUY)
         ((unanswered, _),) = world.link.placed
         wish(world, strategy, replace(BUY, replaces=unanswered), replace(BUY, replaces="nothing"))
@@ -250,9 +232,7 @@ async def test_order_that_does_not_work_cannot_be_changed(place: Place) -> None:
 async def test_order_without_an_answer_is_asked_for(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("reference_engine.engine._ANSWER_SECONDS", 0.05)
     monkeypatch.setattr("reference_engine.engine._DUTY_EVERY_SECONDS", 0.02)
-    strategy = Wishing()
-    async with running(place, strategy) as world:
-        await world.trade()
+    async with wishing(place) as (world, strategy):
         wish(world, strategy, BUY)
         ((order_ref, _),) = world.link.placed
         world.link.known = Snapshot((report(order_ref, "Submitted"),), (), ())
@@ -260,9 +240,7 @@ async def test_order_without_an_answer_is_asked_for(place: Place, monkeypatch: p
 
 
 async def test_acknowledgement_that_is_lost_while_the_order_fills_loses_nothing(place: Place) -> None:
-    strategy = Wishing()
-    async with running(place, strategy) as world:
-        await world.trade()
+    async with wishing(place) as (world, strategy):
         wish(world, strategy, BUY)
         ((order_ref, _),) = world.link.placed
         world.link.listener.on_execution(execution("0001.aa.01.01", "BUY", 5, 100.0, order_ref=order_ref))
@@ -273,9 +251,7 @@ async def test_acknowledgement_that_is_lost_while_the_order_fills_loses_nothing(
 async def test_fill_of_which_the_news_got_lost_is_asked_for(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("reference_engine.engine._ANSWER_SECONDS", 0.05)
     monkeypatch.setattr("reference_engine.engine._DUTY_EVERY_SECONDS", 0.02)
-    strategy = Wishing()
-    async with running(place, strategy) as world:
-        await world.trade()
+    async with wishing(place) as (world, strategy):
         order_ref = await send(world, strategy)
         fill = execution("0001.aa.01.01", "BUY", 5, 100.0, order_ref=order_ref)
         world.link.listener.on_order(report(order_ref, "Filled", filled=5))
@@ -290,9 +266,7 @@ async def test_fill_that_the_broker_names_and_never_tells_is_for_a_person(
     monkeypatch.setattr("reference_engine.engine._ANSWER_SECONDS", 0.05)
     monkeypatch.setattr("reference_engine.engine._DUTY_EVERY_SECONDS", 0.02)
     monkeypatch.setattr("reference_engine.engine._RETRY_SECONDS", 0.01)
-    strategy = Wishing()
-    async with running(place, strategy) as world:
-        await world.trade()
+    async with wishing(place) as (world, strategy):
         order_ref = await send(world, strategy)
         filled = report(order_ref, "Filled", filled=5)
         world.link.listener.on_order(filled)
@@ -307,9 +281,7 @@ async def test_order_lost_with_its_session_is_given_up_soon_after_the_next_began
 ) -> None:
     monkeypatch.setattr("reference_engine.engine._EARLIER_SESSION_SECONDS", 0.3)
     monkeypatch.setattr("reference_engine.engine._RETRY_SECONDS", 0.01)
-    strategy = Wishing()
-    async with running(place, strategy) as world:
-        await world.trade()
+    async with wishing(place) as (world, strategy):
         wish(world, strategy, BUY)
         world.link.listener.on_session()  # the broker's link came back, the session is the same
         await asyncio.sleep(0.5)
@@ -322,8 +294,7 @@ async def test_order_lost_with_its_session_is_given_up_soon_after_the_next_began
 
 
 async def test_corrected_execution_changes_the_position_by_the_difference(place: Place) -> None:
-    async with running(place, Wishing()) as world:
-        await world.trade()
+    async with wishing(place) as (world, _):
         world.link.listener.on_execution(execution("0001.aa.01.01", "BUY", 5, 100.0))
         world.link.listener.on_execution(execution("0001.aa.01.01", "BUY", 5, 100.0))
         world.link.listener.on_execution(execution("0001.aa.01.02", "BUY", 3, 100.0))
@@ -336,9 +307,7 @@ async def test_corrected_execution_changes_the_position_by_the_difference(place:
 
 async def test_repeated_rejects_stop_the_strategy_until_a_probe_is_acknowledged(place: Place) -> None:
     configure(place, "breaker: {max_failures: 3, open_seconds: 0.2}")
-    strategy = Wishing()
-    async with running(place, strategy) as world:
-        await world.trade()
+    async with wishing(place) as (world, strategy):
         for _ in range(3):
             wish(world, strategy, BUY)
             world.link.listener.on_order(report(world.link.placed[-1][0], "Inactive", error_code=201))
@@ -363,9 +332,7 @@ async def test_repeated_rejects_stop_the_strategy_until_a_probe_is_acknowledged(
 
 async def test_orders_that_cannot_be_sent_open_the_breaker_too(place: Place) -> None:
     configure(place, "breaker: {max_failures: 2}")
-    strategy = Wishing()
-    async with running(place, strategy) as world:
-        await world.trade()
+    async with wishing(place) as (world, strategy):
         world.link.refuses_orders = True
         for state in ("closed", "open"):
             wish(world, strategy, BUY)
@@ -377,9 +344,7 @@ async def test_probe_that_the_broker_never_answers_for_opens_it_again(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     configure(place, "breaker: {max_failures: 1, open_seconds: 0.05}")
-    strategy = Wishing()
-    async with running(place, strategy) as world:
-        await world.trade()
+    async with wishing(place) as (world, strategy):
         wish(world, strategy, BUY)
         world.link.listener.on_order(report(world.link.placed[-1][0], "Inactive", error_code=201))
         await eventually(lambda: world.engine.breaker.state == "half_open")
@@ -391,9 +356,7 @@ async def test_probe_that_the_broker_never_answers_for_opens_it_again(
 
 async def test_cancel_is_never_kept_back_by_the_breaker(place: Place) -> None:
     configure(place, "breaker: {max_failures: 1}")
-    strategy = Wishing()
-    async with running(place, strategy) as world:
-        await world.trade()
+    async with wishing(place) as (world, strategy):
         working = await send(world, strategy)
         wish(world, strategy, BUY)
         world.link.listener.on_order(report(world.link.placed[-1][0], "Inactive", error_code=201))
@@ -415,9 +378,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("impatient")
 async def test_dead_man_stops_trading_and_ends_working_orders_as_soon_as_the_link_allows(place: Place) -> None:
     configure(place, "dead_man: {after_seconds: 0.1}")
-    strategy = Wishing()
-    async with running(place, strategy) as world:
-        await world.trade()
+    async with wishing(place) as (world, strategy):
         order_ref = await send(world, strategy)
         world.link.tell_state("broker_link_lost", "1100")
         await eventually(lambda: "dead_man_switch" in world.engine.health()["trading"]["blocked_by"])
@@ -443,9 +404,7 @@ async def test_dead_man_stops_trading_and_ends_working_orders_as_soon_as_the_lin
 @pytest.mark.usefixtures("impatient")
 async def test_dead_man_keeps_working_orders_when_told_to(place: Place) -> None:
     configure(place, "dead_man: {after_seconds: 0.1, working_orders: keep}")
-    strategy = Wishing()
-    async with running(place, strategy) as world:
-        await world.trade()
+    async with wishing(place) as (world, strategy):
         order_ref = await send(world, strategy)
         world.link.tell_state("unreachable", "the cable was cut")
         await eventually(lambda: "dead_man_switch" in world.engine.health()["trading"]["blocked_by"])
@@ -461,8 +420,7 @@ async def test_dead_man_keeps_working_orders_when_told_to(place: Place) -> None:
 @pytest.mark.usefixtures("impatient")
 async def test_dead_man_waits_for_a_person_when_told_to(place: Place) -> None:
     configure(place, "dead_man: {after_seconds: 0.1, resume: manual}")
-    async with running(place, Wishing()) as world:
-        await world.trade()
+    async with wishing(place) as (world, _):
         world.link.tell_state("unreachable", "the cable was cut")
         await eventually(lambda: place.query("SELECT state FROM trading_state") == [("halted",)])
         await world.link.connect()
@@ -476,8 +434,7 @@ async def test_dead_man_waits_for_a_person_when_told_to(place: Place) -> None:
 @pytest.mark.usefixtures("impatient")
 async def test_short_absence_does_not_trip_the_dead_man(place: Place) -> None:
     configure(place, "dead_man: {after_seconds: 60}")
-    async with running(place, Wishing()) as world:
-        await world.trade()
+    async with wishing(place) as (world, _):
         world.link.tell_state("broker_link_lost", "1100")
         await asyncio.sleep(0.1)  # a few of its looks
         assert place.query("SELECT count(*) FROM risk_events") == [(0,)]
@@ -487,9 +444,7 @@ async def test_short_absence_does_not_trip_the_dead_man(place: Place) -> None:
 
 
 async def test_broken_data_farm_stops_new_orders_but_not_the_reconciliation(place: Place) -> None:
-    strategy = Wishing()
-    async with running(place, strategy) as world:
-        await world.trade()
+    async with wishing(place) as (world, strategy):
         before = world.engine.metrics.reconciliations
         world.link.tell_state("data_stale", "2103: Market data farm connection is broken:usfarm")
         wish(world, strategy, BUY)
@@ -525,9 +480,7 @@ async def test_broken_data_farm_stops_new_orders_but_not_the_reconciliation(plac
     ],
 )
 async def test_metrics_tell_what_happened(place: Place, name: str, holds: Callable[[float], bool]) -> None:
-    strategy = Wishing()
-    async with running(place, strategy) as world:
-        await world.trade()
+    async with wishing(place) as (world, strategy):
         world.link.attempts, world.link.clock_skew_seconds = 3, 1.5
         world.link.codes[2104] = 2
         world.link.wait = 0.01

@@ -247,6 +247,15 @@ async def test_a_restart_closes_refuses_and_comes_back_with_the_same_orders(simu
         await until(trade.isDone)
 
 
+async def test_a_port_is_open_again_when_nothing_closes_it_any_more(simulator: Simulator) -> None:
+    faults = [simulator.faults.add(document) for document in ({"fault": "refuse"}, {"fault": "restart", "for": 60})]
+    for fault in faults:
+        assert await refused(simulator.port)
+        simulator.faults.remove(fault)
+    await until(lambda: simulator.is_listening)
+    assert not await refused(simulator.port)
+
+
 async def test_after_a_logout_there_is_no_account_until_a_human_logs_in(simulator: Simulator) -> None:
     async with connected(simulator.port) as client:
         simulator.faults.add({"fault": "logout"})
