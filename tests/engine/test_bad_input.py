@@ -17,6 +17,7 @@ import os
 import random
 import resource
 import shutil
+import signal
 import sqlite3
 import struct
 import threading
@@ -331,7 +332,7 @@ def test_ledger_that_is_replaced_while_trading_stops_trading(place: Place, simul
         path.rename(kept / path.name)
     place.make_ledger()
     assert f"{place.ledger} is not the file any more that was opened" in sends_nothing(engine, simulator)
-    engine.kill()
+    engine.end(signal.SIGKILL)
     # What was in the way goes, the ledger comes back: nothing is lost.
     for path in [*place.path.glob("trades.db*")]:
         path.unlink()
