@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from decimal import Decimal
 from http import HTTPStatus
+from io import FileIO
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from ib_async import LimitOrder, MarketOrder
 
 from gateway_simulator.control import ControlError
 from gateway_simulator.witness import Witness, WitnessError, summarize
-from tests.simulator.support import AAPL, connected, until
+from tests.simulator.support import AAPL, connected, running, until
 from tests.simulator.witness import SOURCE, Venue, venue
 
 
@@ -144,6 +145,41 @@ def test_a_line_that_a_kill_left_unfinished_is_dropped_and_a_damaged_record_is_n
         Witness(path)
     assert str(raised.value).startswith(f"{path}: line 1 cannot be read (KeyError('kind')); move it away")
     assert path.read_bytes() == b"{}\n" + whole
+
+
+async def test_a_fill_that_was_saved_but_not_yet_on_record_is_on_record_after_a_restart(tmp_path: Path) -> None:
+    state, record = tmp_path / "state.json", tmp_path / "state.witness.jsonl"
+    async with running(state) as simulator, connected(simulator.port) as client:
+        await until(client.placeOrder(AAPL, MarketOrder("BUY", 1, orderRef="a")).isDone)
+    # What a kill leaves between the broker's books and the record.
+    lines = record.read_text().splitlines(keepends=True)
+    kinds = [json.loads(line)["kind"] for line in lines]
+    record.write_text("".join(lines[: kinds.index("fill")]))
+    for _ in range(2):
+        async with running(state) as simulator:
+            fills = [entry for entry in simulator.witness.entries if entry["kind"] == "fill"]
+            assert [(fill["order_ref"], fill["quantity"]) for fill in fills] == [("a", "1")]
+
+
+def test_an_entry_that_does_not_fit_the_disk_leaves_the_record_whole(tmp_path: Path) -> None:
+    class Full(FileIO):
+        def write(self, data: bytes) -> int:  # type: ignore[override]
+            return super().write(data[:7])
+
+    witness = Witness(tmp_path / "witness.jsonl")
+    witness.record("simulator", event="started")
+    whole = (tmp_path / "witness.jsonl").read_bytes()
+    witness._file = Full(tmp_path / "witness.jsonl", "ab")
+    with pytest.raises(WitnessError, match="cannot be written"):
+        witness.record("simulator", event="stopped")
+    assert (tmp_path / "witness.jsonl").read_bytes() == whole
+
+
+def test_an_order_that_is_only_asked_about_is_new_when_it_is_placed() -> None:
+    witness = Witness()
+    for what_if in (True, False, False):
+        witness.order(1, 7, 12, what_if=what_if)
+    assert [entry["as"] for entry in witness.entries] == ["new", "new", "modification"]
 
 
 def test_an_empty_record_has_an_empty_summary() -> None:
