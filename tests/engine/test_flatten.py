@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import socket
@@ -12,6 +13,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,9 +23,12 @@ from typing import Any
 import pytest
 
 from reference_engine import app
+from reference_engine.flatten import Report, _Books, _Stop
+from reference_engine.gateway import Holdings, LinkError, Listener
+from reference_engine.model import OpenOrder, Position
 from tests.contract.stage import CLIENT_ID, FLATTEN_CLIENT_ID, Answer, Ended, Engine, ProcessStage, until
 from tests.engine.books import Record, differences
-from tests.engine.support import Place
+from tests.engine.support import AAPL, ACCOUNT, Place, report
 from tests.engine.venue import Venue
 
 COMMAND = [sys.executable, "-m", "reference_engine"]
@@ -54,7 +59,6 @@ class Mixed(Strategy):
 @pytest.fixture
 def stage() -> Iterator[ProcessStage]:
     with ProcessStage(COMMAND) as stage:
-        assert isinstance(stage, ProcessStage)
         (stage.config_dir / "mixed.py").write_text(MIXED, encoding="utf-8")
         (stage.config_dir / "engine.yaml").write_text("strategy: {name: 'mixed:Mixed'}\n", encoding="utf-8")
         yield stage
@@ -77,7 +81,6 @@ class HeldStage(ProcessStage):
 @pytest.fixture
 def held() -> Iterator[HeldStage]:
     with HeldStage() as stage:
-        assert isinstance(stage, HeldStage)
         yield stage
 
 
@@ -91,7 +94,8 @@ def mixed(stage: ProcessStage) -> Engine:
 
 
 def flatten(stage: ProcessStage, *arguments: str, **environment: str) -> tuple[Ended, dict[str, Any]]:
-    ended = stage.run("flatten", "--reason", "drill", "--requested-by", "ops", "--json", *arguments, **environment)
+    words = ("flatten", "--reason", "drill", "--requested-by", "ops", "--json", *arguments)
+    ended = stage.run(*words, timeout=60.0, **environment)
     return ended, json.loads(ended.output) if ended.output else {}
 
 
@@ -114,6 +118,52 @@ def assert_each_position_was_closed_by_one_order(stage: ProcessStage) -> None:
         ("MSFT", "BUY", 7.0),
     ]
     assert all(order["order_ref"].startswith("dev-main:flatten:") for order in closing)
+
+
+class Interrupted:
+    """A broker whose answer to the look after every other wish is lost, though the wish is carried out."""
+
+    state, reason, accounts = "ready", "", (ACCOUNT,)
+
+    def __init__(self) -> None:
+        terms = (AAPL.con_id, "submitted", "AAPL", "BUY", 1.0, 0.0, 99.0)
+        self.orders = [OpenOrder(f"dev-main:{number}", *terms) for number in (1, 2)]  # type: ignore[arg-type]
+        self.held = [Position(ACCOUNT, AAPL, 7.0, 100.0), Position(ACCOUNT, AAPL, -7.0, 100.0)]
+        self.lost = 0
+
+    async def run(self, listener: Listener) -> None:
+        self.listener = listener
+        await asyncio.Event().wait()
+
+    async def look(self) -> Holdings:
+        self._answer()
+        return Holdings(tuple(self.orders), tuple(self.held))
+
+    def cancel_everything(self) -> None:
+        self.orders = []
+        self.lost = 1
+
+    async def find_venue(self, position: Position) -> None:  # noqa: ARG002 the broker's interface
+        self._answer()
+
+    def close(self, order_ref: str, position: Position) -> None:
+        self.held.remove(position)
+        self.listener.on_order(report(order_ref, "Filled"))
+        self.lost = len(self.held)
+
+    def _answer(self) -> None:
+        if self.lost:
+            self.lost -= 1
+            raise LinkError("the answer is lost")
+
+
+async def test_what_was_done_is_counted_though_the_answers_are_lost(place: Place) -> None:
+    deployment, _ = place.load()
+    broker, told = Interrupted(), Report(ACCOUNT, "drill", "ops")
+    stop = _Stop(deployment, broker, _Books(deployment, told, None), told, time.monotonic() + 20.0)  # type: ignore[arg-type]
+    await stop.run()
+    assert (told.flat, told.problems) == (True, [])
+    assert (told.orders_cancelled, told.positions_closed, len(told.orders_sent)) == (2, 2, 2)
 
 
 def test_account_of_a_dead_engine_is_flattened_and_the_ledger_knows_it(stage: ProcessStage) -> None:

@@ -15,6 +15,7 @@ import contextlib
 import secrets
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
@@ -195,6 +196,8 @@ class _Stop(QuietListener):
         self._answers: dict[str, str] = {}
         self._told = asyncio.Event()
         self._unable: dict[str, str] = {}
+        # What was seen to work, by its order_ref, or how many of what has none.
+        self._worked: Counter[str] = Counter()
 
     async def run(self) -> None:
         session = asyncio.create_task(self._link.run(self))
@@ -230,15 +233,15 @@ class _Stop(QuietListener):
 
     async def _cancel_everything(self) -> None:
         """Return when no order of any client works any more."""
-        most = asked_at = 0.0
+        asked_at = 0.0
         while working := await self._working():
-            most = max(most, len(working))
+            self._worked |= Counter(working)
             if time.monotonic() - asked_at > _CANCEL_AGAIN_SECONDS:
                 asked_at = time.monotonic()
                 log.warning("cancel_everything", orders=len(working))
                 self._link.cancel_everything()
             await asyncio.sleep(_LOOK_SECONDS)
-        self._report.orders_cancelled += int(most)
+        self._report.orders_cancelled = self._worked.total()
 
     async def _close(self, positions: list[Position]) -> bool:
         """Close what can be closed; True when nothing of what is held can be."""
@@ -248,7 +251,6 @@ class _Stop(QuietListener):
         limit = time.monotonic() + _FILL_SECONDS
         while not all(self._orders[order_ref] in _FINAL for order_ref in sent) and time.monotonic() < limit:
             await self._next_word()
-        self._report.positions_closed += sum(self._orders[order_ref] == "Filled" for order_ref in sent)
         for order_ref in sent:
             if answer := self._answers.get(order_ref):
                 log.warning("close_refused", order_ref=order_ref, reason=answer)
@@ -292,6 +294,7 @@ class _Stop(QuietListener):
     async def _look_back(self) -> None:
         """Leave no order of ours behind, and say what is left."""
         self._report.orders_left = self._report.positions_left = None
+        self._report.positions_closed = sum(status == "Filled" for status in self._orders.values())
         try:
             async with asyncio.timeout(2.0):
                 if self._orders and await self._working():
@@ -308,6 +311,7 @@ class _Stop(QuietListener):
             self._report.problems.append(f"what is left could not be learned: {reason}")
             return
         self._report.orders_left = working
+        self._report.orders_cancelled = (self._worked - Counter(working)).total()
         self._report.positions_left = {position.instrument.symbol: position.quantity for position in held}
         self._report.flat = not working and not held and not self._deployment.account_problem(self._link.accounts)
         symbols = set(self._report.positions_left)
