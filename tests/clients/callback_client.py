@@ -389,7 +389,10 @@ class Session:
             ("MidPoint", "tickByTickMidPoint"),
         ):  # fmt: skip
             every = main.ask("reqTickByTickData", AAPL, kind, 0, False)
-            main.until(lambda name=name, every=every: len(main.all(name, every)) >= 3, f"three ticks of {kind}")
+            main.until(
+                lambda name=name, every=every: len(main.all(name, every)) >= 3,  # type: ignore[misc]
+                f"three ticks of {kind}",
+            )
             main.cancelTickByTickData(every)
             position = {"tickByTickAllLast": 3}.get(name, 2)
             told[kind] = min(arguments[position] for arguments in main.all(name, every))

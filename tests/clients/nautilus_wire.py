@@ -177,7 +177,9 @@ def requests() -> dict[str, Callable[[EClient], object]]:
         "reqExecutions": lambda client: client.reqExecutions(61, execution_filter()),
     }
     for name, terms in orders().items():
-        cases[f"placeOrder {name}"] = lambda client, terms=terms: client.placeOrder(12, stock(), terms)
+        cases[f"placeOrder {name}"] = lambda client, terms=terms: client.placeOrder(  # type: ignore[misc]
+            12, stock(), terms
+        )
     return cases
 
 

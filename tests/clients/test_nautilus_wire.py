@@ -51,8 +51,9 @@ def described(message: Descriptor) -> Fields:
     """Describe one of our messages as the client's are described."""
     fields: Fields = {}
     for field in message.fields:
-        kind = field.message_type.name if field.message_type else FieldDescriptorProto.Type.Name(field.type)
-        is_map = bool(field.message_type) and field.message_type.GetOptions().map_entry
+        inner = field.message_type
+        kind = inner.name if inner else FieldDescriptorProto.Type.Name(field.type)  # type: ignore[arg-type]
+        is_map = inner is not None and inner.GetOptions().map_entry
         fields[field.name] = [field.number, "map" if is_map else kind, field.is_repeated]
     return fields
 
@@ -68,7 +69,7 @@ def parts_of(message: Descriptor) -> set[str]:
 
 
 OURS: dict[str, Descriptor] = dict(ib.DESCRIPTOR.message_types_by_name)
-REQUESTS = set().union(*(parts_of(message_type.DESCRIPTOR) for message_type, _decoder in protobuf._DECODERS.values()))
+REQUESTS = set().union(*(parts_of(OURS[request.DESCRIPTOR.name]) for request, _decoder in protobuf._DECODERS.values()))
 
 
 @pytest.fixture(scope="module")

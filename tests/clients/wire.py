@@ -213,7 +213,7 @@ REPLIES: dict[str, Callable[[TextDialect], bytes | list[bytes]]] = {
 
 def ask(python: Path, *arguments: object, given: object = None) -> Any:
     """Return what the client's own code answers in its environment."""
-    command = [python, Path(__file__).with_name("nautilus_wire.py"), *map(str, arguments)]
+    command = [str(python), str(Path(__file__).with_name("nautilus_wire.py")), *map(str, arguments)]
     done = subprocess.run(command, input=json.dumps(given), stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout)
 

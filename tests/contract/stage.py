@@ -22,7 +22,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from tests.engine.support import ACCOUNT, MIGRATIONS
 from tests.engine.venue import SOURCES, Venue
@@ -164,7 +164,7 @@ class Stage(ABC):
         self.make_ledger()
         self.venue = self._make_venue(ticks_per_second)
 
-    def __enter__(self) -> Stage:
+    def __enter__(self) -> Self:
         self.venue.start()
         return self
 

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from reference_engine.config import Deployment, EngineConfig, load
 from reference_engine.engine import Engine
@@ -86,7 +87,7 @@ class Place:
     def load(self) -> tuple[Deployment, EngineConfig]:
         return load(self.environment, self.config)
 
-    def query(self, sql: str, *values: object) -> list[tuple[object, ...]]:
+    def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         """Ask the ledger from outside, as an operator would."""
         connection = sqlite3.connect(self.ledger, timeout=5)
         try:

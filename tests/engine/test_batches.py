@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -119,7 +120,7 @@ class FailingOnce:
     def __getattr__(self, name: str) -> object:
         return getattr(self._connection, name)
 
-    def execute(self, sql: str, *values: object) -> sqlite3.Cursor:
+    def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
         if sql == "COMMIT" and self._fails:
             self._fails = False
             raise sqlite3.OperationalError("disk I/O error")

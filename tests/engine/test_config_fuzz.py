@@ -65,7 +65,7 @@ WHOLE: dict[str, Any] = {
 }
 
 # None of these is right anywhere but where `RIGHT_AFTER_ALL` says so.
-WRONG = (
+WRONG: tuple[Any, ...] = (
     *(-1, -0.5, 0, True, "", "soon", "5", "1e3", [], [1], {"a": 1}, math.nan, math.inf, -math.inf, 10**400),
     *("x" * 10_000, "\x00", "\u2028", "${HOME}", {"": None}, [[]]),
 )

@@ -14,7 +14,7 @@ from itertools import pairwise
 import pytest
 
 from reference_engine.ledger import FillChange, Ledger
-from reference_engine.model import Execution, OrderRequest, Snapshot
+from reference_engine.model import Execution, OrderRequest, Side, Snapshot
 from tests.engine.support import AAPL, NOON, Place, execution, position, report
 
 # Everything that follows from fills. Not the rows' ids: what is corrected keeps its row.
@@ -134,7 +134,7 @@ def test_corrected_books_are_those_of_fills_that_were_right_at_once(place: Place
     told, true = [], []
     for number in range(40):
         at = NOON + timedelta(hours=2 * number)
-        side = chance.choice(("BUY", "SELL"))
+        side: Side = chance.choice(("BUY", "SELL"))
         fill = execution(f"0001.{number:04x}.01.01", side, chance.randint(1, 9), chance.randint(90, 110), at=at)
         told.append(charged(fill, chance.randint(1, 3)))
         true.append(told[-1])

@@ -68,7 +68,7 @@ def test_engine_yaml_of_the_readme_has_every_key_with_its_default(place: Place) 
     _, told = place.load()
     place.config.write_text("strategy: {name: demo}", encoding="utf-8")
     _, silent = place.load()
-    same = {"strategy": None}
+    same: dict[str, Any] = {"strategy": None}
     assert dataclasses.replace(told, **same) == dataclasses.replace(silent, **same)
     assert dataclasses.replace(silent, **same, instruments=()) == EngineConfig("demo", None)  # type: ignore[arg-type]
 

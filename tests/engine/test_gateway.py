@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,7 +14,7 @@ from ib_async import IB, CommissionReport, Contract, Execution, Fill, Order, Ord
 
 from gateway_simulator.wire import frame, read_frame
 from reference_engine.config import LinkSettings
-from reference_engine.gateway import GatewayAddress, IbLink, _order_report
+from reference_engine.gateway import GatewayAddress, IbLink, QuietListener, _order_report
 from tests.engine.support import ACCOUNT, NOON, eventually
 
 
@@ -24,7 +25,7 @@ class FakeIb:
         self._trades = list(trades)
         self._listed = list(listed)
         self.asked_for_executions = 0
-        self.meanwhile = lambda: None
+        self.meanwhile: Callable[[], None] = lambda: None
 
     def isConnected(self) -> bool:  # noqa: N802 the library's name
         return True
@@ -125,7 +126,7 @@ async def test_gateway_that_hangs_up_as_soon_as_a_session_is_made_is_tried_again
     async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         link = IbLink(GatewayAddress("127.0.0.1", port), 1, ACCOUNT, settings)
-        running = asyncio.create_task(link.run(Silent()))
+        running = asyncio.create_task(link.run(QuietListener()))
         await eventually(lambda: sessions >= 16 or running.done())
         assert not running.done()
         running.cancel()
@@ -137,7 +138,7 @@ async def test_executions_are_asked_for_again_when_the_broker_was_away_meanwhile
 ) -> None:
     ib = FakeIb()
     link = link_to(ib, monkeypatch)
-    monkeypatch.setattr(link, "_listener", Silent())
+    monkeypatch.setattr(link, "_listener", QuietListener())
 
     def leave_and_return() -> None:
         link._on_error(-1, 1100, "gone", None)
@@ -172,13 +173,3 @@ def test_broker_that_refuses_a_request_is_heard_at_the_usual_log_level(
     with caplog.at_level("INFO", "reference_engine"):
         link._on_error(request_id, 354, "Requested market data is not subscribed", None)
     assert caplog.messages == told
-
-
-class Silent:
-    """A listener to whom it is all one."""
-
-    def on_state(self, state: str, reason: str) -> None:
-        pass
-
-    def on_session(self) -> None:
-        pass

@@ -183,8 +183,8 @@ def test_hours_written_as_the_broker_does_are_read_back(
     assert hours.is_known(now) is known
     assert hours.is_open(now) is any(opens <= now < closes for opens, closes in spans)
     if hours.is_open(now):
-        closes = hours.closes_at(now)
-        assert closes is None or closes > now
+        ends = hours.closes_at(now)
+        assert ends is None or ends > now
         assert hours.opened_at(now) <= now  # type: ignore[operator]  # it is open
 
 

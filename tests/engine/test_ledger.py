@@ -347,7 +347,7 @@ def test_books_balance_whatever_the_fills(place: Place, ledger: Ledger, seed: in
     )
     assert open_quantity == held == 0
     assert pnl == pytest.approx(trade_pnl)
-    assert pnl == pytest.approx(spent + open_value)  # type: ignore[operator]
+    assert pnl == pytest.approx(spent + open_value)
     assert place.query("SELECT realized_pnl FROM daily_summaries") == [(pytest.approx(pnl),)]
 
 

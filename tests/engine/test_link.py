@@ -113,8 +113,8 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def linked(settings: LinkSettings = HASTY, **environment: str) -> AsyncIterator[World]:
-    async with support.running(**environment) as simulator:
+async def linked(settings: LinkSettings = HASTY) -> AsyncIterator[World]:
+    async with support.running() as simulator:
         link, told = IbLink(GatewayAddress("127.0.0.1", simulator.port), 1, ACCOUNT, settings), Told()
         running = asyncio.create_task(link.run(told))
         try:

@@ -227,10 +227,10 @@ async def _record(port: int) -> list[bytes]:
     class Recorder(Connection):
         def data_received(self, data: bytes) -> None:
             stream.extend(data)
-            super().data_received(data)
+            super().data_received(data)  # type: ignore[no-untyped-call]
 
     ib = IB()
-    ib.client.conn = Recorder()
+    ib.client.conn = Recorder()  # type: ignore[no-untyped-call]
     ib.client.conn.hasData += ib.client._onSocketHasData
     ib.client.conn.disconnected += ib.client._onSocketDisconnected
     await ib.connectAsync("127.0.0.1", port, 1)
@@ -331,9 +331,10 @@ def damage(frame: bytes, rng: random.Random) -> bytes:
     if kind == 8:
         body = body[: rng.randrange(len(body) + 1)]
     elif kind == 9:
-        body = bytearray(body)
+        spoilt = bytearray(body)
         for _ in range(rng.randint(1, 4)):
-            body[rng.randrange(len(body))] = rng.randrange(256)
+            spoilt[rng.randrange(len(spoilt))] = rng.randrange(256)
+        body = bytes(spoilt)
     elif kind == 10:
         body = rng.randbytes(rng.randrange(200))
     length = len(body)

@@ -207,18 +207,18 @@ def test_drawdown_halts(place: Place, trade: Callable[..., Trading]) -> None:
 def test_nothing_is_ordered_while_the_exchange_is_closed(trade: Callable[..., Trading], why: str) -> None:
     zone, now = midday()
     closed = f"{now - timedelta(minutes=2):%H:%M}"
-    regular: dict[str, Any] = {
+    sessions: dict[str, dict[str, Any]] = {
         "early close": {"early_closes": {now.date(): {"trading": "23:59", "liquid": closed}}},
         "holiday": {"holidays": [now.date()]},
         "regular close": {"liquid": {"mon-sun": f"00:00-{closed}"}},
-    }[why]
+    }
     world = {
         "hours": {
             "exchange": {
                 "time_zone": zone,
                 "trading": {"mon-sun": "00:00-23:59"},
                 "liquid": {"mon-sun": "00:00-23:59"},
-                **regular,
+                **sessions[why],
             }
         },
         "instruments": [{"symbol": "AAPL", "price": 100, "hours": "exchange"}],

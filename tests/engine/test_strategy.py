@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
 
-from reference_engine.model import Instrument, OrderRequest, OrderType, Tick
+from reference_engine.model import AccountValues, Instrument, OpenOrder, OrderRequest, OrderType, Tick
 from reference_engine.strategies.buy_and_hold import BuyAndHold
 from reference_engine.strategies.demo import DemoStrategy
 from reference_engine.strategies.moving_average_cross import MovingAverageCross
@@ -21,9 +22,17 @@ from tests.engine.support import AAPL, NOON
 class Account:
     """An account that fills every order at once."""
 
+    account_values = AccountValues()
+
     def __init__(self) -> None:
         self.held = 0.0
         self.working = 0
+
+    def orders(self, instrument: Instrument) -> Sequence[OpenOrder]:
+        raise NotImplementedError
+
+    def price(self, instrument: Instrument) -> float | None:
+        raise NotImplementedError
 
     def position(self, instrument: Instrument) -> float:
         assert instrument == AAPL

@@ -11,6 +11,7 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -90,7 +91,7 @@ class World:
         self.now += timedelta(**span)
         self.supervision.watch(self.now)
 
-    def values(self, worth: float, **more: float) -> None:
+    def values(self, worth: float, **more: Any) -> None:
         assert self.listener
         self.listener.on_account(AccountValues(net_liquidation=worth, currency="USD", **more))
 
@@ -462,6 +463,15 @@ async def test_drawdown_from_the_peak_halts_also_over_a_restart(place: Place, mo
         reason = "net liquidation 108000.00 is 10.00 % below its peak 120000.00, and 10 % is the limit"
         assert world.risk_events() == [("drawdown", "critical", reason)]
         assert place.query("SELECT state, reason FROM trading_state") == [("halted", f"drawdown: {reason}")]
+        world.now += timedelta(seconds=5)
+        assert world.ledger.resume("looked at the losses", "ann")
+        world.pass_time(seconds=1)
+        assert world.check("trading") == ("pass", ""), "who lifts the halt has seen the loss"
+        world.values(97_000.0)
+        world.pass_time(seconds=1)
+        assert world.risk_events()[1][2] == (
+            "net liquidation 97000.00 is 10.19 % below its peak 108000.00, and 10 % is the limit"
+        )
 
 
 @pytest.mark.parametrize("told", [-7.0, -30.0])

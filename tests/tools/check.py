@@ -27,7 +27,10 @@ ROOT = Path(__file__).parents[2]
 LOGS = ROOT / ".cache" / "logs"
 STAGES = ("lint", "sanity", "unit", "molecule")
 SIDE_BY_SIDE = ("lint", "sanity")
-PROGRAMS = ("tests.bench", "tests.contract", "tests.lab", "tests.tools", "gateway_simulator", "reference_engine")
+PROGRAMS = (
+    *(f"tests.{name}" for name in ("bench", "clients", "contract", "engine", "lab", "tools")),
+    *("gateway_simulator", "reference_engine"),
+)
 # pytest's closing line, "=== 41 passed, 1 skipped in 3.02s ===", with or without its frame, also in molecule's output.
 PYTEST_SUMMARY = re.compile(r"\b\d+ (passed|failed|skipped|error).* in \d+\.\d+s\b")
 PYTEST_COUNT = re.compile(r"(\d+) (passed|failed|skipped|error)")
