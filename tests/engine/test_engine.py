@@ -557,6 +557,42 @@ async def test_strategy_is_told_of_orders_and_fills_and_its_exceptions_there_are
         assert place.query("SELECT exec_id FROM executions") == [("e1",)]
 
 
+async def test_strategy_that_was_stopped_is_asked_and_told_nothing_more(place: Place) -> None:
+    write_strategy(
+        place,
+        "def on_tick(self, tick, account):\n    yield OrderRequest(tick.instrument, 'BUY', 5)\n"
+        "def on_order(self, report, account):\n    raise ValueError(report.status)\n"
+        "def on_fill(self, execution, account):\n    raise ValueError('fill')\n"
+        "def values(self):\n    return {'mine': 1}",
+        "max_errors: 1",
+    )
+    async with running(place) as world:
+        listener = await world.trade()
+        assert 'ballast_engine_strategy_value{name="mine"} 1' in world.engine.metrics_text()
+        listener.on_tick(tick())
+        ((order_ref, _),) = world.link.placed
+        listener.on_order(report(order_ref, "Submitted"))
+        assert world.check("trading")[0] == "warn"
+        listener.on_order(report(order_ref, "PendingCancel"))
+        listener.on_execution(execution("e1", "BUY", 5, 100.0, order_ref=order_ref))
+        listener.on_tick(tick())
+        text = world.engine.metrics_text()
+        assert metric(text, "ballast_engine_strategy_errors_total") == 1
+        assert "ballast_engine_strategy_value{" not in text
+        assert place.query("SELECT exec_id FROM executions") == [("e1",)]
+
+
+async def test_figures_of_the_strategy_that_fail_leave_the_others(place: Place) -> None:
+    write_strategy(place, "def values(self):\n    return {'mine': 'no number'}")
+    async with running(place) as world:
+        await world.trade()
+        text = world.engine.metrics_text()
+        assert metric(text, 'ballast_engine_role{role="trading"}') == 1
+        assert "ballast_engine_strategy_value{" not in text
+        ((message,),) = place.query("SELECT message FROM risk_events")
+        assert message.startswith("values: ValueError: could not convert string to float")
+
+
 async def test_slow_strategy_is_told_but_goes_on(place: Place, caplog: pytest.LogCaptureFixture) -> None:
     write_strategy(
         place,

@@ -535,6 +535,12 @@ def test_burst_of_writes_waits_once_for_a_ledger_that_another_keeps(place: Place
     blocker.close()
 
 
+def test_what_is_committed_outlives_a_power_cut(ledger: Ledger) -> None:
+    # SQLite, "PRAGMA synchronous": only FULL (2) waits for the disk at every commit of a write-ahead log.
+    asked = [ledger._connection.execute(f"PRAGMA {name}").fetchone() for name in ("synchronous", "journal_mode")]
+    assert asked == [(2,), ("wal",)]
+
+
 def test_closed_ledger_is_one_file(place: Place) -> None:
     ledger = Ledger(place.load()[0])
     intend(ledger)
