@@ -121,7 +121,7 @@ def assert_each_position_was_closed_by_one_order(stage: ProcessStage) -> None:
 
 
 class Interrupted:
-    """A broker whose answer to the look after every other wish is lost, though the wish is carried out."""
+    """A broker that loses the answer to what is asked after a wish, though it carries the wish out, order by order."""
 
     state, reason, accounts = "ready", "", (ACCOUNT,)
 
@@ -129,7 +129,7 @@ class Interrupted:
         terms = (AAPL.con_id, "submitted", "AAPL", "BUY", 1.0, 0.0, 99.0)
         self.orders = [OpenOrder(f"dev-main:{number}", *terms) for number in (1, 2)]  # type: ignore[arg-type]
         self.held = [Position(ACCOUNT, AAPL, 7.0, 100.0), Position(ACCOUNT, AAPL, -7.0, 100.0)]
-        self.lost = 0
+        self.lost, self.cancels = 0, False
 
     async def run(self, listener: Listener) -> None:
         self.listener = listener
@@ -137,11 +137,12 @@ class Interrupted:
 
     async def look(self) -> Holdings:
         self._answer()
-        return Holdings(tuple(self.orders), tuple(self.held))
+        seen = Holdings(tuple(self.orders), tuple(self.held))
+        del self.orders[: int(self.cancels)]
+        return seen
 
     def cancel_everything(self) -> None:
-        self.orders = []
-        self.lost = 1
+        self.lost, self.cancels = 1, True
 
     async def find_venue(self, position: Position) -> None:  # noqa: ARG002 the broker's interface
         self._answer()

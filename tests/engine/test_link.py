@@ -355,6 +355,16 @@ async def test_orders_leave_before_data_requests_and_the_gateway_never_complains
         assert (world.link.codes[100], world.link.sessions) == (0, 1)
 
 
+async def test_pace_is_the_one_that_is_configured() -> None:
+    slow = replace(HASTY, messages_per_second=5, heartbeat_seconds=10.0, request_timeout_seconds=10.0)
+    async with linked(slow) as world:
+        known = await world.link.subscribe(APPLE)
+        for number in range(8):
+            request = OrderRequest(known, "BUY", 1, "LMT", 1.0)
+            world.link.place(f"order {number}", world.link.next_order_id(), request)
+        assert world.link.order_wait() > 0.5, "at 45 a second it would be less than 0.2"
+
+
 # -- orders
 
 

@@ -250,6 +250,7 @@ async def test_a_restart_closes_refuses_and_comes_back_with_the_same_orders(simu
 async def test_a_port_is_open_again_when_nothing_closes_it_any_more(simulator: Simulator) -> None:
     faults = [simulator.faults.add(document) for document in ({"fault": "refuse"}, {"fault": "restart", "for": 60})]
     for fault in faults:
+        await asyncio.sleep(0.1)  # many times as long as it takes to open
         assert await refused(simulator.port)
         simulator.faults.remove(fault)
     await until(lambda: simulator.is_listening)
