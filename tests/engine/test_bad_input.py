@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from reference_engine import app
 from tests.engine.books import Record
 from tests.engine.process import Process, assert_books_agree, count, until
 from tests.engine.support import ROOT, Place
@@ -355,11 +356,11 @@ def test_ledger_that_is_replaced_while_trading_stops_trading(place: Place, simul
     ],
 )
 def test_strategy_file_that_cannot_be_used_exits_64_and_says_why(
-    place: Place, start: Start, source: str, told: str
+    place: Place, capsys: pytest.CaptureFixture[str], source: str, told: str
 ) -> None:
     (place.path / "mine.py").write_text(source)
     place.config.write_text("strategy: {name: 'mine:Mine'}", encoding="utf-8")
-    code, errors = start().end(None)
+    code, errors = app.main(place.environment), capsys.readouterr().err
     assert (code, errors.count("\n")) == (64, 1), errors
     assert errors.startswith("reference_engine: configuration error: strategy.name: saw 'mine:Mine'")
     assert told in errors

@@ -21,8 +21,9 @@ from pathlib import Path
 import pytest
 from ib_async import LimitOrder, MarketOrder
 
+from gateway_simulator.__main__ import run as serve
 from gateway_simulator.settings import SettingsError, from_environment
-from tests.simulator.support import AAPL, connected, until
+from tests.simulator.support import AAPL, connected, settings, until
 
 SOURCE = Path(__file__).parents[2] / "images/gateway_simulator/src"
 
@@ -218,9 +219,11 @@ def test_a_state_without_a_directory_is_kept_in_memory(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_an_unusable_state_is_exit_65_and_left_alone(tmp_path: Path, content: str, reason: str) -> None:
+def test_an_unusable_state_is_exit_65_and_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, reason: str
+) -> None:
     state = tmp_path / "state.json"
     state.write_text(content)
-    answer = run(SIMULATOR_STATE=str(state), SIMULATOR_PORT="0")
-    assert (answer.returncode, answer.stderr) == (65, f"{state}: {reason}; move it away to start afresh\n")
+    assert asyncio.run(serve(settings(state))) == 65
+    assert capsys.readouterr().err == f"{state}: {reason}; move it away to start afresh\n"
     assert state.read_text() == content
