@@ -469,10 +469,11 @@ class Lane:
     def _settle(self) -> None:
         """Let an engine that wants no orders find out everything, drain, and end."""
         self._venue.call("DELETE", "faults")
+        ((before,),) = self._place.query("SELECT COALESCE(max(id), 0) FROM events")
         child = self._fork(None, orders=False)
         deadline = time.monotonic() + _SETTLE_SECONDS
         while not child.wait(time.monotonic() + 0.05) and time.monotonic() < deadline:
-            if self._is_settled():
+            if self._is_settled(before):
                 os.kill(child.pid, signal.SIGTERM)
                 child.wait(deadline)
         if not child.ended:
@@ -482,11 +483,12 @@ class Lane:
         self.report.settlements += 1
         self._judge("settlement", settled=True)
 
-    def _is_settled(self) -> bool:
-        # Trading, in this process: the ones before have been killed before they could say that they stopped.
+    def _is_settled(self, before: object) -> bool:
+        # By the engine that began after that event: an earlier one, which was killed, may have been reconciled too.
         ((reconciled,),) = self._place.query(
-            "SELECT count(*) FROM events WHERE kind = 'reconciled' "
-            "AND id > (SELECT max(id) FROM events WHERE kind = 'engine_started')"
+            "SELECT count(*) FROM events WHERE kind = 'reconciled' AND id > "
+            "(SELECT max(id) FROM events WHERE kind = 'engine_started' AND id > ?)",
+            before,
         )
         ((waiting,),) = self._place.query("SELECT count(*) FROM orders WHERE status IN ('intent', 'sent')")
         return bool(reconciled) and not waiting
