@@ -88,7 +88,12 @@ def mixed(stage: ProcessStage) -> Engine:
     """Start an engine and wait until it has two positions and two orders that rest."""
     engine = stage.start("blue")
     engine.wait_for(200, "trading")
-    until(lambda: engine.health().document["orders"]["open"] == 2, "two orders to rest", seen=lambda: engine.health())
+
+    def rests() -> bool:
+        limits = [order for order in stage.orders() if order["order_type"] == "LMT"]
+        return len(limits) == 2 and engine.health().document["orders"]["open"] == 2
+
+    until(rests, "two orders to rest", seen=lambda: engine.health())
     assert stage.positions() == {"AAPL": 7.0, "MSFT": -7.0}
     return engine
 
