@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from tests.engine.support import ACCOUNT, MIGRATIONS
+from tests.engine.support import ACCOUNT, new_ledger
 from tests.engine.venue import SOURCES, Venue
 
 CLIENT_ID, STANDBY_CLIENT_ID, FLATTEN_CLIENT_ID = 1, 2, 911
@@ -191,12 +191,7 @@ class Stage(ABC):
 
     def make_ledger(self) -> None:
         """Make the ledger as the ledger role's migrator does."""
-        connection = sqlite3.connect(self.ledger)
-        connection.execute("PRAGMA journal_mode = WAL")
-        for version, migration in enumerate(MIGRATIONS, 1):
-            connection.executescript(migration.read_text(encoding="utf-8"))
-            connection.execute(f"PRAGMA user_version = {version}")
-        connection.close()
+        self.ledger.write_bytes(new_ledger())
 
     def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         """Ask the ledger from outside, as an operator would."""

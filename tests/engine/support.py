@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import sqlite3
 import tempfile
 from collections import Counter
@@ -47,6 +48,19 @@ risk: {max_orders_per_second: null, max_orders_per_minute: null}
 """
 
 
+@functools.cache
+def new_ledger() -> bytes:
+    """Return the file of a ledger that the ledger role's migrator has just made."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "trades.db")
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            for migration in MIGRATIONS:
+                connection.executescript(migration.read_text(encoding="utf-8"))
+            connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        return path.read_bytes()
+
+
 class Place:
     """A directory with everything an engine is given: ledger, lease directory, socket path, engine.yaml."""
 
@@ -77,12 +91,7 @@ class Place:
 
     def make_ledger(self) -> None:
         """Make the ledger as the ledger role's migrator does."""
-        connection = sqlite3.connect(self.ledger)
-        connection.execute("PRAGMA journal_mode = WAL")
-        for migration in MIGRATIONS:
-            connection.executescript(migration.read_text(encoding="utf-8"))
-        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-        connection.close()
+        self.ledger.write_bytes(new_ledger())
 
     def load(self) -> tuple[Deployment, EngineConfig]:
         return load(self.environment, self.config)
