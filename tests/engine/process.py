@@ -121,6 +121,7 @@ def count(place: Place, table: str) -> int:
 def assert_books_agree(place: Place, venue: Venue) -> None:
     """The ledger has everything that the venue has on record, exactly once, and nobody has to look at anything."""
     found = differences(Record.of(venue.witness()), place.ledger, settled=True)
-    found += [str(row) for row in place.query("SELECT kind, message FROM risk_events")]
+    # What waited for the pace when a session was lost was refused, which is over by itself.
+    found += [str(row) for row in place.query("SELECT kind, message FROM risk_events WHERE kind <> 'stopped'")]
     if found:
         raise AssertionError("\n".join(found))

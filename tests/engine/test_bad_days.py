@@ -83,7 +83,7 @@ class Day:
 
         until(has_every_fill, "the ledger to have every fill of the venue's", PATIENCE_SECONDS)
         assert differences(Record.of(self.venue.witness()), self.place.ledger, settled=False) == []
-        raised = self.place.query("SELECT id, kind FROM risk_events WHERE id > ?", self._alarms)
+        raised = self.place.query("SELECT id, kind FROM risk_events WHERE id > ? AND kind <> 'stopped'", self._alarms)
         self._alarms = max([self._alarms, *(int(str(number)) for number, _ in raised)])
         assert {kind for _, kind in raised} == set(alarms)
 
