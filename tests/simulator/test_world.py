@@ -170,6 +170,8 @@ def test_every_mistake_is_told_at_once_with_its_path(tmp_path: Path) -> None:
         ("instruments: AAPL", "instruments: saw 'AAPL', wanted a list"),
         ("seed: 1\nseed: 2", "is not YAML: a key comes twice in one mapping"),
         ("seed: [", "is not YAML: while parsing a flow node"),
+        ("instruments: [{symbol: ES, type: FUT, expiries: [0099-01-13]}]",
+         "instruments[0].expiries[0]: saw 0099-01-13, wanted "),
         ("instruments: [{symbol: SAP}, {symbol: NESN, exchange: EBS, currency: CHF, price: 80, volatility: 0.2}]",
          "account.exchange_rates.CHF: saw nothing, wanted the worth in USD of one CHF, or a pair of both"),
     ],

@@ -431,7 +431,8 @@ class _Scenario:
             for number, day in enumerate(days):
                 if day < today:
                     self._problem(f"{path}[{number}]", str(day), f"{today} or later")
-            return [f"{day:%Y%m%d}" for day in days]
+            # What has expired is told, and stands for today meanwhile: a year below 1000 has no four digits.
+            return [f"{max(day, today):%Y%m%d}" for day in days]
         rule = self._mapping(path, value, ("cycle", "count"))
         cycle = self._read("cycle", rule, _choice(*_CYCLES), f"one of {', '.join(_CYCLES)}", cycle, path)
         wanted = f"a whole number of 1 to {_MOST_EXPIRIES}"
