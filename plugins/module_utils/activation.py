@@ -9,20 +9,16 @@ slot, gate on its health. When that fails the old release is started again. Neve
 
 from __future__ import annotations
 
-import fcntl
-import getpass
-import os
 import shutil
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from types import FrameType
 
 from . import commands, ib_api
-from .journal import Act, Journal, Operator, operator
+from .change import change
+from .journal import Act, Operator, operator
 from .readiness import gateway_session, probe_service
 from .releases import LINKS, Release, ReleaseError, ReleaseStore
 from .stack import SLOTS, Stack, StackError
@@ -75,47 +71,6 @@ class Before:
     slot: str | None
     stopped: frozenset[str]
     keeps_gateway: bool
-
-
-@contextmanager
-def deploy_lock(stack: Stack) -> Iterator[None]:
-    """One activation at a time; raises ActivationError that names the holder."""
-    # Beside the stack's own folder, which the engine owns: root must not write to a file that an engine can replace.
-    path = stack.run.with_name(f"{stack.name}.lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            handle.seek(0)
-            holder = handle.read().strip() or "somebody else"
-            raise ActivationError(f"stack {stack.name} is being changed by {holder}; try again later") from None
-        handle.truncate(0)
-        who = os.environ.get("SUDO_USER") or getpass.getuser()
-        handle.write(f"{who}, process {os.getpid()}, since {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}")
-        handle.flush()
-        try:
-            yield
-        finally:
-            handle.truncate(0)
-
-
-@contextmanager
-def _in_good_order() -> Iterator[None]:
-    """Let SIGTERM end a switch as Ctrl-C does, so that what ran is put back; a lost terminal does not end it."""
-
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    handlers = {
-        signal.SIGTERM: signal.signal(signal.SIGTERM, interrupt),
-        signal.SIGHUP: signal.signal(signal.SIGHUP, signal.SIG_IGN),
-    }
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
 
 
 class Activator:
@@ -186,7 +141,7 @@ class Activator:
         self.store.verify(target)
         if self.is_running(target):
             return Activation(False, target.id, self.store.link("previous"), self.active_slot())
-        with deploy_lock(self.stack), _in_good_order(), self._journaled("activate", target.id) as act:
+        with self._changing("activate", target.id) as act:
             self._need_images(target)
             done = self._switch(target)
             gap = "" if done.gap_seconds is None else f", no engine traded for {done.gap_seconds:.1f} s"
@@ -303,7 +258,7 @@ class Activator:
         The ledger, backups and secrets are not touched. Raises ActivationError when a service cannot be stopped.
         """
         units = [self.stack.gateway_unit, *(self.stack.engine_unit(slot) for slot in SLOTS)]
-        with deploy_lock(self.stack), self._journaled("remove"):
+        with self._changing("remove"):
             try:
                 for slot in SLOTS:
                     self._stop_engine(slot)
@@ -482,13 +437,10 @@ class Activator:
             # The reason for which the log is wanted matters more.
             return [str(error)]
 
-    @contextmanager
-    def _journaled(self, act: str, release: str | None = None) -> Iterator[Act]:
+    def _changing(self, act: str, release: str | None = None) -> AbstractContextManager[Act]:
         running = self.store.link("current")
         text = f"instead of {running}" if running and running != release else ""
-        by = self._by or operator()
-        with Journal(self.stack).act(act, by, complain=self._note, text=text, release=release) as under_way:
-            yield under_way
+        return change(self.stack, act, self._by or operator(), say=self._note, text=text, release=release)
 
     def _note(self, text: str) -> None:
         self._steps.append(text)

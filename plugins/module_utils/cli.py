@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from .activation import ActivationError, Activator
+from .change import ChangeRefused
 from .commands import CommandError
 from .journal import Journal, JournalError, describe, operator
 from .releases import ReleaseError
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except StackError as error:
         _complain(f"ballast: {error}")
         return EXIT_CONFIGURATION
-    except (ActivationError, CommandError, JournalError, ReleaseError, OSError) as error:
+    except (ActivationError, ChangeRefused, CommandError, JournalError, ReleaseError, OSError) as error:
         _complain(f"ballast: {error}")
         return EXIT_FAILED
     except KeyboardInterrupt:

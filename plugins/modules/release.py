@@ -135,6 +135,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.ballast.trading.plugins.module_utils.activation import ActivationError, Activator
+from ansible_collections.ballast.trading.plugins.module_utils.change import ChangeRefused
 from ansible_collections.ballast.trading.plugins.module_utils.commands import CommandError
 from ansible_collections.ballast.trading.plugins.module_utils.journal import operator
 from ansible_collections.ballast.trading.plugins.module_utils.releases import (
@@ -253,7 +254,7 @@ def main() -> None:
     )
     try:
         module.exit_json(**run(module))
-    except (ActivationError, StackError, ReleaseError, CommandError, OSError) as error:
+    except (ActivationError, ChangeRefused, StackError, ReleaseError, CommandError, OSError) as error:
         module.fail_json(msg=str(error))
 
 

@@ -14,11 +14,8 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.ballast.trading.plugins.module_utils import activation, ib_api
-from ansible_collections.ballast.trading.plugins.module_utils.activation import (
-    ActivationError,
-    Activator,
-    deploy_lock,
-)
+from ansible_collections.ballast.trading.plugins.module_utils.activation import ActivationError, Activator
+from ansible_collections.ballast.trading.plugins.module_utils.change import ChangeRefused, deploy_lock
 from ansible_collections.ballast.trading.plugins.module_utils.journal import Journal, Operator
 from ansible_collections.ballast.trading.plugins.module_utils.releases import LINKS, Release, ReleaseError
 from tests.unit.plugins.module_utils.fake_host import FakeHost, deployed
@@ -522,9 +519,11 @@ def test_only_one_switch_at_a_time_and_the_other_learns_who_holds_it(
     monkeypatch.setenv("SUDO_USER", "alice")
     second = host.stage("two")
     with deploy_lock(host.stack):
-        text = refusal(activator, second)
-        with pytest.raises(ActivationError, match="is being changed by"):
+        with pytest.raises(ChangeRefused) as refused:
+            activator.activate(second)
+        with pytest.raises(ChangeRefused, match="is being changed by"):
             activator.remove()
+    text = str(refused.value)
     assert text.startswith(f"stack dev-main is being changed by alice, process {os.getpid()}, since ")
     assert text.endswith("Z; try again later")
     assert host.events == []
