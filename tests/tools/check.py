@@ -4,8 +4,8 @@
 """Run the checks: ``python -m tests.tools.check STAGE ... [option ...]``, with stages lint, sanity, unit, molecule.
 
 Each job's whole output goes to ``.cache/logs/<stage>-<job>.log``; what a reader needs is shown as it happens, and the
-output of a job that failed in full. The cheap jobs, which share nothing, run side by side. Scenarios start only when
-everything cheaper has passed.
+output of a job that failed in full. The cheap jobs, which share nothing, run two at a time, and so do scenarios, which
+have hosts of their own. Scenarios start only when everything before them has passed.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[2]
 LOGS = ROOT / ".cache" / "logs"
 STAGES = ("lint", "sanity", "unit", "molecule")
 SIDE_BY_SIDE = ("lint", "sanity")
+AT_A_TIME = 2
 PROGRAMS = (
     *(f"tests.{name}" for name in ("bench", "clients", "contract", "engine", "lab", "tools")),
     *("gateway_simulator", "reference_engine"),
@@ -38,12 +39,13 @@ PYTEST_COUNT = re.compile(r"(\d+) (passed|failed|skipped|error)")
 
 @dataclass(frozen=True)
 class Job:
-    """A command, and which lines of its output are shown while it runs (none unless told)."""
+    """A command, and which lines of its output are shown while it runs (none unless told), and behind which prefix."""
 
     stage: str
     name: str
     command: list[str]
     shown: re.Pattern[str] | None = None
+    prefix: str = ""
 
 
 @dataclass
@@ -87,7 +89,7 @@ def jobs_of(stage: str, options: list[str]) -> list[Job]:
     # Molecule names its own working folder by the checkout's last name only: two clones would share one.
     folders = {name: f"MOLECULE_EPHEMERAL_DIRECTORY={ROOT / '.cache' / 'molecule' / name}" for name in scenarios}
     return [
-        Job(stage, name, ["env", folders[name], "molecule", "test", "--scenario-name", name], progress)
+        Job(stage, name, ["env", folders[name], "molecule", "test", "--scenario-name", name], progress, f"{name}: ")
         for name in scenarios
     ]
 
@@ -116,7 +118,7 @@ def run(job: Job) -> Result:
             if PYTEST_SUMMARY.search(line):
                 counts.update({kind: int(number) for number, kind in PYTEST_COUNT.findall(line)})
             if job.shown and job.shown.search(line):
-                print(line, end="", flush=True)
+                print(f"{job.prefix}{line}", end="", flush=True)
     result = Result(job, process.returncode, time.monotonic() - started, counts)
     whole = "" if result.status == 0 or (job.shown and not job.shown.pattern) else log.read_text(encoding="utf-8")
     verdict = "ok" if result.status == 0 else f"FAILED ({shlex.join(job.command)}; log: {log.relative_to(ROOT)})"
@@ -125,19 +127,20 @@ def run(job: Job) -> Result:
 
 
 def run_stages(stages: Iterable[str], options: list[str]) -> list[Result]:
-    """Run the stages in their order. A stage of side-by-side jobs joins the pool; scenarios wait for a clean slate."""
+    """Run the stages in their order: the side-by-side ones together, then the unit tests, then scenarios."""
     jobs = [job for stage in stages for job in jobs_of(stage, options)]
-    together = [job for job in jobs if job.stage in SIDE_BY_SIDE]
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        results = list(pool.map(run, together))
-    for job in jobs:
-        if job.stage == "unit":
+    results: list[Result] = []
+
+    def scenario(job: Job) -> None:
+        if any(result.status for result in results):
+            print(f"molecule: {job.name}: not run, because something before it failed", flush=True)
+        else:
             results.append(run(job))
-        elif job.stage == "molecule":
-            if any(result.status for result in results):
-                print(f"molecule: {job.name}: not run, because something before it failed", flush=True)
-                continue
-            results.append(run(job))
+
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        results += pool.map(run, (job for job in jobs if job.stage in SIDE_BY_SIDE))
+        results += map(run, (job for job in jobs if job.stage == "unit"))
+        list(pool.map(scenario, (job for job in jobs if job.stage == "molecule")))
     return results
 
 
