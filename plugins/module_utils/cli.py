@@ -94,6 +94,11 @@ def _parser() -> argparse.ArgumentParser:
     journal.add_argument("--head", help="with verify: a hash that was the journal's head before")
     journal.set_defaults(verb=_journal)
 
+    alert = verbs.add_parser("alert", help="note and report that something is wrong with a unit (used by systemd)")
+    alert.add_argument("unit", help="the unit, such as ballast-gateway@<stack>.service")
+    alert.add_argument("text", nargs="?", help="what is wrong; how the unit has failed when omitted")
+    alert.set_defaults(verb=_alert)
+
     run = verbs.add_parser("run", help="be the process of a unit (used by systemd)")
     run.add_argument("instance", help="<stack> for the gateway, <stack>-<slot> for an engine")
     run.add_argument("service", choices=["gateway", "engine"])
@@ -188,6 +193,14 @@ def _journal(options: argparse.Namespace) -> int:
         return 0
     for entry in journal.entries()[-options.lines :]:
         _say(json.dumps(entry, ensure_ascii=False) if options.json else describe(entry))
+    return 0
+
+
+def _alert(options: argparse.Namespace) -> int:
+    from .alerts import alert, failure_of_unit, stack_of_unit
+
+    for problem in alert(stack_of_unit(options.unit), options.text or failure_of_unit(options.unit)):
+        _complain(f"ballast: {problem}")
     return 0
 
 
