@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from . import commands, ib_api
 from .change import change
@@ -347,8 +346,7 @@ class Activator:
         container = commands.container(container_name(self.stack.name, "gateway", None)) if secrets else None
         if container is None:
             return False
-        # RFC 3339 with nanoseconds, which Python 3.9 does not read.
-        started = datetime.strptime(container["State"]["StartedAt"][:19] + "+0000", "%Y-%m-%dT%H:%M:%S%z").timestamp()
+        started = commands.started_at(container["State"])
         return any(secret.stat().st_mtime > started + 1 for secret in secrets)
 
     def _replace_gateway(self, release: Release) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,20 @@ class CommandError(Exception):
     """A command failed, could not be run, or took too long. The text names the command, its status and its output."""
 
 
-def run(command: list[str], timeout: float = 60, env: dict[str, str] | None = None) -> str:
-    """Standard output of ``command``. Raises CommandError when it fails; ``timeout`` is in seconds."""
+def run(
+    command: list[str], timeout: float = 60, env: dict[str, str] | None = None, *, with_errors: bool = False
+) -> str:
+    """Standard output of ``command``, ``with_errors`` what it wrote to standard error as well.
+
+    Raises CommandError when it fails; ``timeout`` is in seconds.
+    """
     shown = " ".join(command)
     try:
         done = subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT if with_errors else subprocess.PIPE,
             encoding="utf-8",
             errors="replace",
             timeout=timeout,
@@ -37,7 +44,7 @@ def run(command: list[str], timeout: float = 60, env: dict[str, str] | None = No
     except subprocess.TimeoutExpired:
         raise CommandError(f"`{shown}` did not finish within {timeout:g} s") from None
     if done.returncode:
-        output = (done.stderr.strip() or done.stdout.strip() or "no output")[-2000:]
+        output = ((done.stderr or "").strip() or done.stdout.strip() or "no output")[-2000:]
         raise CommandError(f"`{shown}` failed with status {done.returncode}: {output}")
     return done.stdout
 
@@ -63,6 +70,17 @@ def stop_container(name: str, grace_seconds: float) -> None:
     except CommandError as error:
         if "No such container" not in str(error):
             raise
+
+
+def container_log(name: str, since: str, lines: int) -> str:
+    """The newest ``lines`` lines that a container has written, to either stream, since a moment (RFC 3339)."""
+    return run(["docker", "logs", "--since", since, "--tail", str(lines), name], with_errors=True)
+
+
+def started_at(state: dict[str, Any]) -> float:
+    """The epoch second at which a container in this state (its part of `docker inspect`) was started."""
+    # RFC 3339 with nanoseconds, which Python 3.9 does not read.
+    return datetime.strptime(state["StartedAt"][:19] + "+0000", "%Y-%m-%dT%H:%M:%S%z").timestamp()
 
 
 def remove_network(name: str) -> None:

@@ -26,6 +26,7 @@ from typing import Any
 
 from .commands import CommandError, compose, image_digest, pull_image
 from .host_files import sync_directory
+from .readiness import probe_mistakes
 from .stack import SLOTS, Stack
 
 SERVICES = ("gateway", "engine")
@@ -284,6 +285,10 @@ def _settings(service: str, files: Mapping[str, bytes]) -> dict[str, Any]:
         raise ReleaseError(f"{path} of the new release is not a JSON object: {error}") from error
     if missing:
         raise ReleaseError(f"{path} of the new release lacks {', '.join(sorted(missing))}")
+    probe = settings["probe"]
+    if not (isinstance(probe, dict) and probe.get("kind") in ("ib_api", "contract")):
+        for where, seen, wanted in probe_mistakes(probe):
+            raise ReleaseError(f"{path} of the new release: {where} is {seen}; wanted {wanted}")
     return settings
 
 

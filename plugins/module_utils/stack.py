@@ -62,6 +62,11 @@ class Stack:
         return self.state / "ledger" / "trades.db"
 
     @property
+    def engine(self) -> Path:
+        """What an engine that does not keep the contract writes; it owns the folder."""
+        return self.state / "engine"
+
+    @property
     def backups(self) -> Path:
         return self.root / "var/backups/ballast" / self.name
 

@@ -30,7 +30,8 @@ from .releases import Release, ReleaseError, ReleaseStore
 from .stack import SLOTS, Stack, StackError, load_stack
 
 # Seconds between probes, while starting and while running. A gateway is probed rarely: every connection costs it.
-PROBE_SECONDS = {"gateway": (1.0, 60.0), "engine": (0.25, 5.0)}
+PROBE_SECONDS = {"ib_api": (1.0, 60.0), "contract": (0.25, 5.0)}
+OBSERVE_SECONDS = (1.0, 10.0)
 START_SECONDS = 30.0
 
 EXIT_NO_CONTAINER = 71
@@ -102,8 +103,11 @@ def open_service(stack: Stack, kind: str, slot: str | None) -> Service:
         )
     try:
         release = store.get(release_id)
-        return Service(stack, kind, slot, release, release.service(kind))
-    except (ReleaseError, OSError, ValueError) as error:
+        settings = release.service(kind)
+        # Where a probe that observes the service finds it.
+        settings["probe"] |= {"container": container_name(stack.name, kind, slot), "folder": str(stack.engine)}
+        return Service(stack, kind, slot, release, settings)
+    except (ReleaseError, OSError, ValueError, KeyError, TypeError) as error:
         raise StackError(f"release {release_id} of stack {stack.name} cannot be run: {error}") from error
 
 
@@ -147,9 +151,10 @@ class Supervisor:
         ready, outcome = False, None
         started = time.monotonic()
         limit = float(self.service.settings["ready_timeout_seconds"])
-        while_starting, while_running = PROBE_SECONDS[self.service.kind]
+        probe = self.service.settings["probe"]
+        while_starting, while_running = PROBE_SECONDS.get(probe["kind"], OBSERVE_SECONDS)
         while not self._stop and (outcome := self._exit_status()) is None:
-            result = probe_service(self.service.settings["probe"], self._socket())
+            result = probe_service(probe, self._socket(), started=ready)
             notify(f"STATUS={result.message}")
             if result.waits:
                 # A login may take a human and hours; the limit is for what a start of its own could mend.

@@ -201,3 +201,14 @@ def test_the_journal_is_that_of_a_units_own_processes(program: Program) -> None:
     assert heard.read_text() == (
         "_SYSTEMD_UNIT=one.service --since @12.500 --lines 3 --output cat --no-pager --quiet\n"
     )
+
+
+def test_the_log_of_a_container_is_the_newest_of_both_its_streams(program: Program) -> None:
+    heard = program("docker", output="to the one\n", error="to the other\n")
+    assert commands.container_log("engine-1", "2026-11-22T18:46:40.5Z", 200) == "to the one\nto the other\n"
+    assert heard.read_text() == "logs --since 2026-11-22T18:46:40.5Z --tail 200 engine-1\n"
+
+
+def test_the_log_of_a_container_that_cannot_be_read_is_an_error_with_the_reason(program: Program) -> None:
+    program("docker", error="No such container\n", status=1)
+    assert message(commands.container_log, "engine-1", "now", 1).endswith("failed with status 1: No such container")

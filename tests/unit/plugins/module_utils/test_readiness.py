@@ -4,16 +4,19 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ansible_collections.ballast.trading.plugins.module_utils import ib_api, readiness
+from ansible_collections.ballast.trading.plugins.module_utils import commands, ib_api, readiness
 from ansible_collections.ballast.trading.plugins.module_utils.readiness import (
     Readiness,
     gateway_session,
+    probe_mistakes,
     probe_service,
 )
 from tests.unit.plugins.module_utils.fake_servers import (
@@ -118,8 +121,196 @@ def test_a_gateway_that_does_not_is_neither() -> None:
 
 @pytest.mark.parametrize(("kind", "socket"), [("tcp", Path("blue.sock")), ("contract", None)])
 def test_an_unknown_kind_of_probe_is_refused(kind: str, socket: Path | None) -> None:
-    with pytest.raises(ValueError, match=f"^probe kind '{kind}' is not known; wanted ib_api or contract$"):
+    with pytest.raises(ValueError, match=f"^probe kind '{kind}' is not known; wanted ib_api, contract, container,"):
         probe_service({"kind": kind}, socket)
+
+
+# ---- engines that only can be observed ----
+
+STARTED = 1_795_373_200
+RUNS: dict[str, Any] = {"Running": True, "Status": "running", "StartedAt": "2026-11-22T18:46:40.123456789Z"}
+LOG = {"kind": "log", "ready": "TradingNode: RUNNING", "fatal": r"^\[FATAL\]"}
+FILE = {"kind": "file_age", "path": "state/*.json", "max_age_seconds": 60}
+
+
+class Observed:
+    """An engine's container, output and folder; `ask` probes it at a second after its start."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self.state: dict[str, Any] | None = dict(RUNS)
+        self.output = ""
+        self.asked: list[tuple[str, str, int]] = []
+        self.second = 100.0
+        (folder / "state").mkdir()
+        monkeypatch.setattr(commands, "container", lambda _name: self.state and {"State": self.state})
+        monkeypatch.setattr(commands, "container_log", self.log)
+        monkeypatch.setattr(readiness, "time", self)
+
+    def log(self, *asked: Any) -> str:
+        self.asked.append(asked)
+        return self.output
+
+    def time(self) -> float:
+        return STARTED + self.second
+
+    def write(self, second: float, name: str = "state/mean_checkpoint.json") -> None:
+        (self.folder / name).touch()
+        os.utime(self.folder / name, (STARTED + second, STARTED + second))
+
+    def ask(self, probe: dict[str, Any], *, started: bool = True) -> Readiness:
+        return probe_service(
+            {**probe, "container": "engine-1", "folder": str(self.folder)}, Path("blue.sock"), started=started
+        )
+
+
+@pytest.fixture
+def observed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Observed:
+    return Observed(tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("probe", [{"kind": "container"}, LOG, FILE, {"kind": "all", "probes": [LOG, FILE]}])
+@pytest.mark.parametrize(("state", "seen"), [(None, "missing"), ({"Running": False, "Status": "exited"}, "exited")])
+def test_an_engine_without_a_running_container_is_neither(
+    observed: Observed, probe: dict[str, Any], state: dict[str, Any] | None, seen: str
+) -> None:
+    observed.state = state
+    assert observed.ask(probe) == Readiness(False, False, f"container engine-1 is {seen}; wanted running")
+
+
+@pytest.mark.parametrize(
+    ("health", "alive", "ready", "says"),
+    [
+        (None, True, True, "it has no health check"),
+        ("starting", True, False, "its health check says starting (no link)"),
+        ("healthy", True, True, "its health check says healthy"),
+        ("unhealthy", False, False, "its health check says unhealthy (no link)"),
+    ],
+)
+def test_a_container_is_as_healthy_as_its_own_check_says(
+    observed: Observed, health: str | None, alive: bool, ready: bool, says: str
+) -> None:
+    log = [{"Output": "all well"}, {"Output": "no link\n"}]
+    observed.state = RUNS | ({"Health": {"Status": health, "Log": log}} if health else {})
+    answer = observed.ask({"kind": "container"})
+    assert answer == Readiness(alive, ready, f"engine is running: {says}", {"role": "running"})
+
+
+@pytest.mark.parametrize(
+    ("output", "started", "alive", "ready", "says"),
+    [
+        ("BUILDING\n", False, True, False, "its output has not matched 'TradingNode: RUNNING' since the start"),
+        ("x\n[INFO] TradingNode: RUNNING\n", False, True, True, "its output has matched 'TradingNode: RUNNING'"),
+        ("a tick\n", True, True, True, "its output says nothing fatal"),
+        (
+            "TradingNode: RUNNING\n[FATAL] out  of luck\nbye\n",
+            True,
+            False,
+            False,
+            "its output says '[FATAL] out of luck', which matches '^\\\\[FATAL\\\\]'",
+        ),
+        ("said [FATAL] within\n", True, True, True, "its output says nothing fatal"),
+    ],
+    ids=["not yet", "ready", "ready long ago", "fatal", "not the pattern"],
+)
+def test_an_engine_is_what_its_output_says(
+    observed: Observed, output: str, started: bool, alive: bool, ready: bool, says: str
+) -> None:
+    observed.output = output
+    answer = observed.ask(LOG, started=started)
+    assert answer == Readiness(alive, ready, f"engine is running: {says}", {"role": "running"})
+    # Only what it has said since it was started, and of a running one only the newest.
+    assert observed.asked == [("engine-1", RUNS["StartedAt"], 200 if started else 5000)]
+
+
+@pytest.mark.parametrize(
+    ("written", "started", "alive", "ready", "says"),
+    [
+        (None, False, True, False, "it has written no state/*.json since the start; wanted one every 60 s"),
+        (-5, False, True, False, "it has written no state/*.json since the start; wanted one every 60 s"),
+        (-5, True, False, False, "it has written no state/*.json since the start; wanted one every 60 s"),
+        (40, False, True, True, "it wrote state/*.json at most 60 s ago"),
+        (30, False, True, False, "it wrote state/*.json 70 s ago; wanted at most 60 s"),
+        (30, True, False, False, "it wrote state/*.json 70 s ago; wanted at most 60 s"),
+    ],
+    ids=["nothing yet", "of an earlier engine", "of an earlier engine, later", "fresh", "old at start", "old"],
+)
+def test_an_engine_that_stops_writing_its_file_is_not_alive(
+    observed: Observed, written: float | None, started: bool, alive: bool, ready: bool, says: str
+) -> None:
+    if written is not None:
+        observed.write(written)
+    answer = observed.ask(FILE, started=started)
+    assert answer == Readiness(alive, ready, f"engine is running: {says}", {"role": "running"})
+
+
+def test_the_newest_of_several_files_counts(observed: Observed) -> None:
+    observed.write(10, "state/old.json")
+    observed.write(90)
+    assert observed.ask(FILE).ready
+
+
+def test_all_of_several_probes_must_agree_and_only_what_is_wrong_is_told(observed: Observed) -> None:
+    both = {"kind": "all", "probes": [{"kind": "container"}, FILE]}
+    observed.write(90)
+    assert observed.ask(both).message == (
+        "engine is running: it has no health check; it wrote state/*.json at most 60 s ago"
+    )
+    observed.second = 300
+    answer = observed.ask(both)
+    assert (answer.alive, answer.ready) == (False, False)
+    assert answer.message == "engine is running: it wrote state/*.json 210 s ago; wanted at most 60 s"
+
+
+def test_an_engine_is_not_given_up_while_docker_cannot_tell(
+    observed: Observed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def restarting(_name: str) -> None:
+        raise commands.CommandError("`docker container inspect` failed with status 1: no daemon")
+
+    monkeypatch.setattr(commands, "container", restarting)
+    answer = observed.ask({"kind": "container"})
+    assert (answer.alive, answer.ready) == (True, False)
+    assert answer.message.startswith("docker does not say how the engine is: `docker container inspect` failed")
+
+
+@pytest.mark.parametrize(
+    ("probe", "mistakes"),
+    [
+        (LOG, []),
+        (FILE, []),
+        ({"kind": "all", "probes": [{"kind": "container"}, LOG, FILE]}, []),
+        ({"kind": "tcp"}, [("probe.kind", "'tcp'", "one of container, log, file_age, all")]),
+        ("log", [("probe.kind", "None", "one of container, log, file_age, all")]),
+        ({"kind": "log"}, [("probe.ready", "not set", "a value, because the kind is log")]),
+        ({"kind": "container", "redy": "x"}, [("probe.redy", "an unknown key", "one of none")]),
+        (
+            {"kind": "log", "ready": "(", "fatal": 5},
+            [
+                ("probe.fatal", "5", "a regular expression (first argument must be string or compiled pattern)"),
+                (
+                    "probe.ready",
+                    "'('",
+                    "a regular expression (missing ), unterminated subpattern at position 0)",
+                ),
+            ],
+        ),
+        (
+            {"kind": "file_age", "path": "../x", "max_age_seconds": 0},
+            [
+                ("probe.path", "'../x'", "a path below the engine's folder, such as results/*"),
+                ("probe.max_age_seconds", "0", "a number of seconds above 0"),
+            ],
+        ),
+        ({"kind": "all", "probes": []}, [("probe.probes", "[]", "a list of probes")]),
+        (
+            {"kind": "all", "probes": [{"kind": "container"}, {"kind": "all", "probes": []}]},
+            [("probe.probes[1].kind", "'all'", "one of container, log, file_age")],
+        ),
+    ],
+)
+def test_every_mistake_of_a_probe_is_told(probe: Any, mistakes: list[tuple[str, str, str]]) -> None:
+    assert list(probe_mistakes(probe)) == mistakes
 
 
 CLIENT_ID_IN_USE = frame(4, 2, -1, 326, "Unable to connect as the client id is already in use", "")

@@ -137,6 +137,13 @@ def test_a_release_that_is_refused_leaves_nothing_behind(
     assert list(store.folder.iterdir()) == []
 
 
+def test_an_engine_that_could_not_be_probed_is_refused(store: ReleaseStore) -> None:
+    files = rendered(probe={"kind": "log", "redy": "RUNNING"})
+    assert message(store.stage, files, ORIGIN) == (
+        "engine/service.json of the new release: probe.ready is not set; wanted a value, because the kind is log"
+    )
+
+
 @pytest.mark.parametrize(
     ("service", "problem"),
     [

@@ -35,7 +35,7 @@ DEADLINE = 20.0
 DOCKER = r"""#!/bin/sh
 cd "$(dirname "$0")" || exit
 become() {
-  printf '[{"State": {"Status": "%s", "Running": %s, "ExitCode": %s}}]' "$1" "$2" "$3" >state.new
+  printf '[{"State": {"Status": "%s", "Running": %s, "ExitCode": %s, "StartedAt": "now"}}]' "$1" "$2" "$3" >state.new
   mv state.new state
 }
 follow() {
@@ -64,6 +64,7 @@ start)
   follow
   ;;
 attach) follow ;;
+logs) cat output ;;
 stop)
   become exited false "$(cat stop_status)"
   echo 1<>end
@@ -76,7 +77,8 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from ansible_collections.ballast.trading.plugins.module_utils import supervisor
-supervisor.PROBE_SECONDS = {"gateway": (0.05, 0.05), "engine": (0.05, 0.05)}
+supervisor.PROBE_SECONDS = {}
+supervisor.OBSERVE_SECONDS = (0.05, 0.05)
 sys.exit(supervisor.Supervisor(supervisor.service_of(sys.argv[1], sys.argv[2], Path(sys.argv[3]))).run())
 """
 
@@ -262,6 +264,30 @@ def test_an_answer_keeps_the_watchdog_fed_and_silence_does_not(unit: Unit) -> No
     assert unit.ends()[0] == 0
 
 
+def test_an_engine_that_cannot_be_asked_is_ready_once_its_output_says_so_and_hangs_when_it_says_that(
+    unit: Unit,
+) -> None:
+    unit.set("output", "BUILDING\n")
+    restage(unit.release, "engine", probe={"kind": "log", "ready": "RUNNING", "fatal": "^FATAL"})
+    unit.run()
+    assert unit.hears("STATUS=engine") == (
+        "STATUS=engine is running: its output has not matched 'RUNNING' since the start"
+    )
+    unit.hears("WATCHDOG=1")
+    assert "READY=1" not in unit.heard()
+    unit.set("output", "RUNNING\n")
+    unit.hears("READY=1")
+    unit.set("output", "an hour of ticks\n")
+    assert unit.hears("STATUS=engine is running: its output says nothing fatal")
+    unit.hears("WATCHDOG=1")
+    unit.set("output", "FATAL\n")
+    unit.hears("STATUS=engine is running: its output says 'FATAL'")
+    unit.hears("STATUS=engine is running: its output says 'FATAL'")
+    assert "WATCHDOG=1" not in unit.heard()
+    unit.terminate()
+    assert unit.ends()[0] == 0
+
+
 def test_a_gateway_is_ready_when_it_speaks_the_api(unit: Unit) -> None:
     with serving(gateway()) as port:
         restage(unit.release, "gateway", probe={**unit.release.service("gateway")["probe"], "port": port})
@@ -436,7 +462,7 @@ def test_a_supervisor_that_fails_takes_its_container_along(unit: Unit) -> None:
     unit.run()
     status, output = unit.ends()
     assert status == 1
-    assert output.endswith("ValueError: probe kind 'telepathy' is not known; wanted ib_api or contract\n")
+    assert "ValueError: probe kind 'telepathy' is not known; wanted ib_api, contract, container" in output
     assert unit.verbs() == ["compose", "start", "started", "stop"]
 
 
@@ -477,6 +503,9 @@ def test_a_service_is_what_its_active_release_says(stack: Stack, monkeypatch: py
     assert service.folder == release.path / "engine"
     assert service.container == service.project == "ballast-dev-main-engine-green"
     assert service.environment == {"BALLAST_SLOT": "green", "BALLAST_RELEASE": release.id}
+    # With all that a probe needs to know.
+    folder = stack.root / "var/lib/ballast/dev-main/engine"
+    assert service.settings["probe"] == {"kind": "contract", "container": service.container, "folder": str(folder)}
 
 
 def test_a_service_whose_release_is_gone_or_broken_is_refused(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
