@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 
 from . import commands, ib_api
-from .change import change
+from .change import ORDINARY, Permit, change
 from .journal import Act, Operator, operator
 from .readiness import gateway_session, probe_service
 from .releases import LINKS, Release, ReleaseError, ReleaseStore
@@ -75,15 +75,21 @@ class Before:
 class Activator:
     """Switches one stack between its releases, and notes it in the stack's journal.
 
-    ``say`` receives one line per step, for progress; ``by`` is who wants it.
+    ``say`` receives one line per step, for progress; ``by`` is who wants it, and ``permit`` what they say to what is in
+    the way.
     """
 
     def __init__(
-        self, stack: Stack, say: Callable[[str], None] = lambda _text: None, by: Operator | None = None
+        self,
+        stack: Stack,
+        say: Callable[[str], None] = lambda _text: None,
+        by: Operator | None = None,
+        permit: Permit = ORDINARY,
     ) -> None:
         self.stack = stack
         self.store = ReleaseStore(stack)
         self._by = by
+        self._permit = permit
         self._say = say
         self._steps: list[str] = []
 
@@ -140,7 +146,7 @@ class Activator:
         self.store.verify(target)
         if self.is_running(target):
             return Activation(False, target.id, self.store.link("previous"), self.active_slot())
-        with self._changing("activate", target.id) as act:
+        with self._changing("activate", target.id, deploys=True) as act:
             self._need_images(target)
             done = self._switch(target)
             gap = "" if done.gap_seconds is None else f", no engine traded for {done.gap_seconds:.1f} s"
@@ -435,10 +441,19 @@ class Activator:
             # The reason for which the log is wanted matters more.
             return [str(error)]
 
-    def _changing(self, act: str, release: str | None = None) -> AbstractContextManager[Act]:
+    def _changing(self, act: str, release: str | None = None, *, deploys: bool = False) -> AbstractContextManager[Act]:
         running = self.store.link("current")
         text = f"instead of {running}" if running and running != release else ""
-        return change(self.stack, act, self._by or operator(), say=self._note, text=text, release=release)
+        return change(
+            self.stack,
+            act,
+            self._by or operator(),
+            say=self._note,
+            text=text,
+            release=release,
+            permit=self._permit,
+            deploys=deploys,
+        )
 
     def _note(self, text: str) -> None:
         self._steps.append(text)

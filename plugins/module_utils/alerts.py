@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 import syslog
-from contextlib import suppress
 
 from . import commands
-from .hooks import Occasion, run_hooks
+from .hooks import Occasion, run_noted_hooks
 from .journal import Journal, JournalError, Operator
 from .releases import ReleaseStore
 from .stack import SLOTS, Stack, StackError, load_stack
@@ -23,22 +22,20 @@ def alert(stack: Stack, text: str, by: Operator = UNIT_OPERATOR) -> list[str]:
 
     Never raises: who has something to tell has something else to do.
     """
+    problems: list[str] = []
+
+    def say(problem: str) -> None:
+        problems.append(problem)
+        _log(f"stack {stack.name}: {problem}")
+
     _log(f"stack {stack.name}: {text}")
-    problems = []
     release = ReleaseStore(stack).link("current")
     try:
         Journal(stack).append("alert", by, text=text, release=release)
     except JournalError as error:
-        problems.append(str(error))
+        say(str(error))
     occasion = Occasion("alert", release=release or "", reason=text, user=by.user, origin=by.origin)
-    try:
-        problems += run_hooks(stack, "on-alert", occasion)
-    except OSError as error:
-        problems.append(f"the hooks on-alert could not be run: {error}")
-    for problem in problems:
-        _log(f"stack {stack.name}: {problem}")
-        with suppress(JournalError):
-            Journal(stack).append("hook", by, result="failed", text=problem, release=release)
+    run_noted_hooks(stack, "on-alert", occasion, by, say)
     return problems
 
 

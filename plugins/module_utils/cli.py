@@ -13,14 +13,16 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
+from . import stack_lock
 from .activation import ActivationError, Activator
-from .change import ChangeRefused
+from .change import ChangeRefused, Permit
 from .commands import CommandError
 from .journal import Journal, JournalError, describe, operator
 from .releases import ReleaseError
 from .stack import StackError, load_stack, stack_names
 
 EXIT_FAILED = 1
+EXIT_USAGE = 2
 EXIT_CONFIGURATION = 78
 MAX_KEEP_DAYS = 36500
 
@@ -37,7 +39,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except StackError as error:
         _complain(f"ballast: {error}")
         return EXIT_CONFIGURATION
-    except (ActivationError, ChangeRefused, CommandError, JournalError, ReleaseError, OSError) as error:
+    except (
+        ActivationError,
+        ChangeRefused,
+        CommandError,
+        JournalError,
+        ReleaseError,
+        stack_lock.StackLocked,
+        OSError,
+    ) as error:
         _complain(f"ballast: {error}")
         return EXIT_FAILED
     except KeyboardInterrupt:
@@ -72,12 +82,23 @@ def _parser() -> argparse.ArgumentParser:
     activate = verbs.add_parser("activate", help="make a stack run one of its releases")
     activate.add_argument("stack")
     activate.add_argument("release")
+    _add_permit(activate)
     activate.set_defaults(verb=_activate)
 
     rollback = verbs.add_parser("rollback", help="return to the previous release, or to a given one")
     rollback.add_argument("stack")
     rollback.add_argument("release", nargs="?", default="previous")
+    _add_permit(rollback)
     rollback.set_defaults(verb=_activate)
+
+    lock = verbs.add_parser("lock", help="let nobody change a stack until it is unlocked")
+    lock.add_argument("stack")
+    lock.add_argument("--reason", type=_text, required=True, help="why; whoever is refused reads it")
+    lock.set_defaults(verb=_lock)
+
+    unlock = verbs.add_parser("unlock", help="take the lock on a stack away")
+    unlock.add_argument("stack")
+    unlock.set_defaults(verb=_unlock)
 
     backup = verbs.add_parser("backup", help="take a verified snapshot of a stack's ledger")
     backup.add_argument("stack")
@@ -104,6 +125,31 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("service", choices=["gateway", "engine"])
     run.set_defaults(verb=_run)
     return parser
+
+
+def _add_permit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--wait",
+        type=_count,
+        default=0,
+        metavar="SECONDS",
+        help="how long to wait while somebody else changes the stack (0: do not)",
+    )
+    parser.add_argument("--force", action="store_true", help="do it in a closed window too; wants --reason")
+    parser.add_argument("--reason", type=_text, help="with --force: why it cannot wait, for the journal")
+
+
+def _permit(options: argparse.Namespace) -> Permit:
+    if options.force != bool(options.reason):
+        _complain("ballast: --force and --reason go together: say why it cannot wait")
+        raise SystemExit(EXIT_USAGE)
+    return Permit(wait_seconds=options.wait, force_reason=options.reason or "")
+
+
+def _text(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty; say why in a few words")
+    return text.strip()
 
 
 def _days(text: str) -> int:
@@ -153,12 +199,24 @@ def _releases(options: argparse.Namespace) -> int:
 
 
 def _activate(options: argparse.Namespace) -> int:
-    activator = Activator(load_stack(options.stack), say=_say)
+    activator = Activator(load_stack(options.stack), say=_say, permit=_permit(options))
     done = activator.activate(activator.resolve(options.release))
     if not done.changed:
         _say(f"release {done.release} runs already; nothing was changed")
     elif done.gap_seconds is not None:
         _say(f"no engine traded for {done.gap_seconds:.1f} s")
+    return 0
+
+
+def _lock(options: argparse.Namespace) -> int:
+    held = stack_lock.lock(load_stack(options.stack), operator(), options.reason)
+    _say(f"locked by {held}. To unlock it: ballast unlock {options.stack}")
+    return 0
+
+
+def _unlock(options: argparse.Namespace) -> int:
+    held = stack_lock.unlock(load_stack(options.stack), operator())
+    _say(f"unlocked; it was locked by {held}" if held else "it was not locked; nothing was changed")
     return 0
 
 

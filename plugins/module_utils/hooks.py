@@ -16,10 +16,12 @@ import signal
 import stat
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from .journal import Journal, JournalError, Operator
 from .stack import Stack
 
 HOOKS = ("pre-deploy", "post-deploy", "on-failure", "on-alert")
@@ -67,6 +69,23 @@ def run_hooks(stack: Stack, name: str, occasion: Occasion, *, stop_at_failure: b
             if stop_at_failure:
                 break
     return problems
+
+
+def run_noted_hooks(stack: Stack, name: str, occasion: Occasion, by: Operator, say: Callable[[str], None]) -> None:
+    """Run all hooks called ``name``; those that fail are noted in the journal and told to ``say``. Never raises.
+
+    They come after the fact: what they could not do changes nothing about it.
+    """
+    try:
+        problems = run_hooks(stack, name, occasion)
+    except OSError as error:
+        problems = [f"the hooks {name} could not be run: {error}"]
+    for problem in problems:
+        say(problem)
+        try:
+            Journal(stack).append("hook", by, result="failed", text=problem, release=occasion.release or None)
+        except JournalError as error:
+            say(str(error))
 
 
 def _files(directory: Path) -> list[Path]:

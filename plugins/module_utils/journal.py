@@ -133,8 +133,7 @@ class Journal:
         try:
             yield under_way
         except BaseException as error:
-            reason = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error) or repr(error)
-            note("failed", reason, time.monotonic() - began)
+            note("failed", reason_of(error), time.monotonic() - began)
             raise
         note("done", under_way.text, time.monotonic() - began)
 
@@ -217,6 +216,11 @@ class Act:
     """An act under way; ``text`` is what its end will say."""
 
     text: str
+
+
+def reason_of(error: BaseException) -> str:
+    """Why something failed, in words."""
+    return "interrupted" if isinstance(error, KeyboardInterrupt) else str(error) or repr(error)
 
 
 def describe(entry: Mapping[str, Any]) -> str:

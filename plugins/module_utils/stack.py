@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,14 +25,15 @@ class StackError(Exception):
 class Stack:
     """One broker account in one mode, as this host knows it.
 
-    ``root`` is the file system the paths are taken from: ``/``, or a scratch directory in tests. Raises StackError for
-    what cannot be a name.
+    ``root`` is the file system the paths are taken from: ``/``, or a scratch directory in tests; ``closed_windows`` are
+    documents as module windows has them. Raises StackError for what cannot be a name.
     """
 
     name: str
     environment: str
     releases_keep: int
     root: Path = Path("/")
+    closed_windows: Sequence[Mapping[str, Any]] = ()
 
     def __post_init__(self) -> None:
         # The name becomes part of paths that are removed: of `..` that would be all of /opt.
@@ -56,6 +58,11 @@ class Stack:
     @property
     def state(self) -> Path:
         return self.root / "var/lib/ballast" / self.name
+
+    @property
+    def control(self) -> Path:
+        """What this tool remembers of the stack: root's own, out of the engine's reach."""
+        return self.state / "control"
 
     @property
     def ledger(self) -> Path:
@@ -97,6 +104,7 @@ def load_stack(name: str, root: Path = Path("/")) -> Stack:
             environment=document["environment"],
             releases_keep=int(document["releases"]["keep"]),
             root=root,
+            closed_windows=tuple(document.get("closed_windows", [])),
         )
     except FileNotFoundError:
         known = ", ".join(stack_names(root)) or "none"

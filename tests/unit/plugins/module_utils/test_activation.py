@@ -525,7 +525,7 @@ def test_only_one_switch_at_a_time_and_the_other_learns_who_holds_it(
             activator.remove()
     text = str(refused.value)
     assert text.startswith(f"stack dev-main is being changed by alice, process {os.getpid()}, since ")
-    assert text.endswith("Z; try again later")
+    assert text.endswith("Z; try again later, or wait: --wait SECONDS, or with a playbook -e wait_seconds=SECONDS")
     assert host.events == []
     assert activator.activate(second).previous == first.id
 

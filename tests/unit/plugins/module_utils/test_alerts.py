@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.ballast.trading.plugins.module_utils import alerts, cli, commands
+from ansible_collections.ballast.trading.plugins.module_utils import alerts, cli, commands, hooks
 from ansible_collections.ballast.trading.plugins.module_utils.alerts import (
     alert,
     alert_from_unit,
@@ -73,7 +73,7 @@ def test_hooks_that_cannot_be_run_do_not_stop_who_tells(stack: Stack, monkeypatc
     def fail(*_arguments: object) -> list[str]:
         raise OSError(24, "Too many open files")
 
-    monkeypatch.setattr(alerts, "run_hooks", fail)
+    monkeypatch.setattr(hooks, "run_hooks", fail)
     assert alert(stack, "trouble") == ["the hooks on-alert could not be run: [Errno 24] Too many open files"]
 
 

@@ -189,6 +189,50 @@ def test_an_activation_that_fails_says_why(host: FakeHost, ballast: Ballast) -> 
     )
 
 
+@pytest.mark.parametrize("verb", ["activate", "rollback"])
+def test_a_closed_window_is_forced_with_a_reason(host: FakeHost, ballast: Ballast, verb: str) -> None:
+    days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+    path = host.stack.etc / "stack.json"
+    window = {"name": "inventory", "days": days, "from": "00:00", "to": "00:00", "timezone": "Etc/UTC"}
+    path.write_text(json.dumps({**json.loads(path.read_text()), "closed_windows": [window]}))
+    release = host.stage().id
+    status_, _said, complaint = ballast(verb, "dev-main", release)
+    assert status_ == 1
+    assert complaint.startswith("ballast: stack dev-main is not to be changed now: the window 'inventory' is closed")
+    assert host.events == []
+    assert ballast(verb, "dev-main", release, "--force", "--reason", "it runs wild")[0] == 0
+    (begun, _done) = Journal(host.stack).entries()
+    assert begun["text"] == "forced: it runs wild"
+
+
+@pytest.mark.parametrize("options", [["--force"], ["--reason", "why"]])
+def test_force_and_reason_go_together(
+    host: FakeHost, ballast: Ballast, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        ballast("rollback", "dev-main", *options)
+    assert end.value.code == 2
+    assert capsys.readouterr().err == "ballast: --force and --reason go together: say why it cannot wait\n"
+    assert host.events == []
+
+
+def test_a_person_locks_and_unlocks_a_stack(host: FakeHost, ballast: Ballast, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "operator", lambda: Operator("jane", "desk"))
+    status_, said, _complaint = ballast("lock", "dev-main", "--reason", " new disk ")
+    assert status_ == 0
+    assert said.startswith("locked by jane from desk at ")
+    assert said.endswith(": new disk. To unlock it: ballast unlock dev-main\n")
+    status_, _said, complaint = ballast("lock", "dev-main", "--reason", "me too")
+    assert status_ == 1
+    assert complaint.startswith("ballast: stack dev-main was locked already by jane from desk at ")
+    status_, _said, complaint = ballast("rollback", "dev-main", host.stage().id)
+    assert status_ == 1
+    assert complaint.startswith("ballast: stack dev-main was locked by jane from desk at ")
+    status_, said, _complaint = ballast("unlock", "dev-main")
+    assert (status_, said.startswith("unlocked; it was locked by jane from desk at ")) == (0, True)
+    assert ballast("unlock", "dev-main") == (0, "it was not locked; nothing was changed\n", "")
+
+
 def test_a_terminal_that_is_gone_does_not_stop_an_activation(
     host: FakeHost, ballast: Ballast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
