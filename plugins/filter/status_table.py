@@ -6,17 +6,20 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: status_table
-short_description: Render status documents as a table
+short_description: Render what stacks are doing as a table
 version_added: 0.1.0
 author:
   - Ballast contributors (@ballast-trading)
 description:
-  - Renders the documents of M(ballast.trading.stack_status) as text, one column per stack and one row per fact.
+  - Renders the documents of M(ballast.trading.stack_status) as text. One or two stacks have a column each, with a row
+    per fact. More have a row each.
 options:
   _input:
-    description: Status documents. Null ones, of stacks that are not deployed yet, are left out.
-    type: list
-    elements: dict
+    description:
+      - Status documents. Null ones, of stacks that are not deployed yet, are left out.
+      - Or a dictionary of what M(ballast.trading.stack_status) has returned, by host. A host that could not be asked
+        has a row that says why.
+    type: raw
     required: true
 """
 
@@ -32,12 +35,26 @@ _value:
   type: str
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.ballast.trading.plugins.module_utils.status import status_table
 
 
+def render(asked: Sequence[Mapping[str, Any] | None] | Mapping[str, Mapping[str, Any]]) -> str:
+    """The table of documents, or of the module's results by host."""
+    if not isinstance(asked, Mapping):
+        return status_table([dict(document) for document in asked if document])
+    # By the name that the operator's inventory has for the host.
+    documents = [{**answer["status"], "host": host} for host, answer in asked.items() if answer.get("status")]
+    silent = {
+        host: " ".join(str(answer.get("msg", "no answer")).split())
+        for host, answer in asked.items()
+        if "status" not in answer
+    }
+    return status_table(documents, silent)
+
+
 class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"status_table": lambda documents: status_table([document for document in documents if document])}
+        return {"status_table": render}

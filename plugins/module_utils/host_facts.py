@@ -25,6 +25,7 @@ from typing import Any
 from . import unix_http
 from .host_files import sealed_trees
 from .sqlite_snapshot import MANIFEST_SUFFIX
+from .stack import SLOTS, stack_names
 
 SUPPORTED_OS: Mapping[str, tuple[str, ...]] = {"debian": ("12", "13")}
 SUPPORTED_ARCHITECTURES = ("amd64", "arm64")
@@ -97,6 +98,8 @@ def gather(paths: Sequence[str], root: Path = Path("/")) -> dict[str, Any]:
         "disks": {path: disk(path, root) for path in paths},
         "docker": docker(root),
         "ports": listening_ports(root),
+        "server": server(root),
+        "stacks": {name: stack(name, root) for name in stack_names(root)},
         "packages": installed_packages(root),
         "trees": sealed_trees(root / MANIFESTS),
         "backups": sorted({path.parent.name for path in (root / BACKUPS).glob(f"*/*{MANIFEST_SUFFIX}")}),
@@ -205,6 +208,55 @@ def installed_packages(root: Path) -> dict[str, str]:
         fields["Package"]: fields["Version"]
         for fields in (dict(re.findall(r"^(Package|Version): (.*)$", stanza, re.MULTILINE)) for stanza in installed)
     }
+
+
+def server(root: Path) -> str:
+    """What tells this server from every other: copies of one image may share the id, and containers the boot."""
+    parts = (read_text(root / path).strip() for path in ("etc/machine-id", "proc/sys/kernel/random/boot_id"))
+    return "/".join(parts)
+
+
+def stack(name: str, root: Path) -> dict[str, Any]:
+    """What a stack of this host runs, and what its containers, running or not, take: ports, bytes, processors.
+
+    While a release is switched two engines run side by side, so the larger engine counts twice.
+    """
+    home = root / "opt/ballast" / name
+    settings = read_json(home / "active/gateway/gateway/service.json")
+    found: dict[str, Any] = {
+        "release": link_name(home / "current"),
+        "environment": read_json(root / "etc/ballast" / name / "stack.json").get("environment", ""),
+        "account": (settings.get("probe") or {}).get("account", ""),
+        "ports": [],
+        "memory_bytes": 0,
+        "cpus": 0.0,
+    }
+    for service in ("gateway", "engine"):
+        slots = ("",) if service == "gateway" else tuple(f"-{slot}" for slot in SLOTS)
+        answers = (docker_get(root, f"/containers/ballast-{name}-{service}{slot}/json") for slot in slots)
+        limits = [answer["HostConfig"] for answer in answers if answer]
+        found["memory_bytes"] += len(slots) * max((limit["Memory"] for limit in limits), default=0)
+        found["cpus"] += len(slots) * max((limit["NanoCpus"] for limit in limits), default=0) / 1e9
+        bindings = (each for limit in limits for each in (limit.get("PortBindings") or {}).values())
+        found["ports"] += [int(one["HostPort"]) for some in bindings for one in some or () if one.get("HostPort")]
+    return found
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file, or an empty one: what is missing or damaged is judged elsewhere."""
+    try:
+        document = json.loads(read_text(path))
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def link_name(path: Path) -> str | None:
+    """The name of what a symbolic link points at, or None."""
+    try:
+        return path.readlink().name
+    except OSError:
+        return None
 
 
 def listening_ports(root: Path) -> list[dict[str, Any]]:

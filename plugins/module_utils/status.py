@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from typing import Any
@@ -17,6 +18,20 @@ from .releases import ReleaseError
 from .sqlite_snapshot import list_snapshots
 from .stack import SLOTS, Stack, StackError
 from .supervisor import open_service
+
+# More stacks than this side by side are wider than a screen.
+MOST_COLUMNS = 2
+_ROW_HEADINGS = (
+    "host",
+    "stack",
+    "environment",
+    "release",
+    "slot",
+    "engine",
+    "open orders",
+    "positions",
+    "healthy",
+)
 
 
 def stack_status(stack: Stack) -> dict[str, Any]:
@@ -119,17 +134,46 @@ def _last_backup(stack: Stack) -> dict[str, Any] | None:
     }
 
 
-def status_table(documents: list[dict[str, Any]]) -> str:
-    """Status documents as a table: one column per stack, one row per fact."""
+def status_table(documents: list[dict[str, Any]], silent: Mapping[str, str] | None = None) -> str:
+    """Status documents as a table. ``silent`` maps hosts that gave no document to the reason.
+
+    Few stacks have a column each, with a row per fact. Many, and those of a host that is silent, have a row each.
+    """
+    if silent or len(documents) > MOST_COLUMNS:
+        rows = [_ROW_HEADINGS, *(_row(document) for document in documents)]
+        rows += [(host, *["?"] * (len(_ROW_HEADINGS) - 2), f"NO: {why}") for host, why in (silent or {}).items()]
+        return aligned(rows)
     columns = [_column(document) for document in documents]
-    rows = list(columns[0]) if columns else []
-    label = max(map(len, rows), default=0)
-    widths = [max(len(column[row]) for row in rows) for column in columns]
-    lines = []
-    for row in rows:
-        cells = "   ".join(column[row].ljust(width) for column, width in zip(columns, widths))
-        lines.append(f"{row.ljust(label)}   {cells}".rstrip())
-    return "\n".join(lines)
+    return aligned([(fact, *(column[fact] for column in columns)) for fact in (columns[0] if columns else ())])
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of as many cells each, as lines in which the cells of a column begin below each other."""
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return "\n".join("   ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
+
+
+def _row(status: dict[str, Any]) -> tuple[str, ...]:
+    gateway, engine = status["gateway"], status["engine"]
+    faults = []
+    if gateway["state"] != "in session":
+        faults.append(f"gateway: {gateway['state']}")
+    if not engine["healthy"]:
+        faults.append(f"engine: {engine['message']}")
+    strays = status["strays"]
+    faults += [f"{unit} {state}" for unit, state in status["units"].items() if state != "active" and unit not in strays]
+    faults += [f"{unit} should not run" for unit in strays]
+    return (
+        status["host"],
+        status["stack"],
+        status["environment"],
+        status["release"] or "none",
+        status["slot"] or "none",
+        engine["role"],
+        _known(engine["open_orders"]),
+        _positions(engine["positions"]),
+        "yes" if status["healthy"] else f"NO: {'; '.join(faults)}",
+    )
 
 
 def _column(status: dict[str, Any]) -> dict[str, str]:

@@ -238,6 +238,23 @@ facts:
         - Not there when nobody asked or could look.
       type: dict
       sample: {"up_to_date": true, "wanted": {"path": "/var/lib/ballast/paper-main/ledger/trades.db"}}
+    server:
+      description: What tells the server from every other, whatever names the inventory has for it.
+      type: str
+    stacks:
+      description:
+        - The stacks that are on the host, by name, each with the release that runs, its environment and account, the
+          ports that its containers publish, and the memory and processors that they may use.
+        - While a release is switched two engines run side by side, which is counted in.
+      type: dict
+      sample:
+        paper-main:
+          release: 20261122T204501Z-3fa9c1d2
+          environment: paper
+          account: DU1234567
+          ports: [4002]
+          memory_bytes: 3221225472
+          cpus: 4.0
     packages:
       description: Version of every installed Debian package.
       type: dict

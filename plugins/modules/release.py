@@ -47,7 +47,9 @@ options:
     type: list
     elements: path
   release:
-    description: Id of a release that exists on the host, or V(previous), to activate instead of staging one.
+    description:
+      - Id of a release that exists on the host, or V(previous), to activate instead of staging one.
+      - In check mode also the id that check mode has predicted for a release that is not staged yet.
     type: str
   keep:
     description:
@@ -106,6 +108,14 @@ previous:
   description: Id of the release that a rollback would return to.
   returned: success, unless state is absent
   type: str
+running:
+  description: Id of the release that runs now, also after a failure. Null when none does.
+  returned: unless state is absent
+  type: str
+active:
+  description: Whether the stack runs the staged release already, and activating it would change nothing.
+  returned: when state is staged
+  type: bool
 slot:
   description: Slot that the engine runs in.
   returned: when activated
@@ -145,6 +155,9 @@ from ansible_collections.ballast.trading.plugins.module_utils.releases import (
     content_hash,
 )
 from ansible_collections.ballast.trading.plugins.module_utils.stack import Stack, StackError, load_stack
+
+# What the id ends in of a release that check mode can only predict.
+PREDICTED = "-new"
 
 
 def unpack(payload: str) -> dict[str, Any]:
@@ -190,7 +203,9 @@ def stage(module: AnsibleModule, store: ReleaseStore, payload: dict[str, Any]) -
     if known is None and not module.check_mode:
         known = store.stage(files, payload["origin"])
         result["steps"].append(f"staged release {known.id}")
-    result.update(release=known.id if known else f"{content_hash(files)[:8]}-new", previous=store.link("previous"))
+    result.update(
+        release=known.id if known else f"{content_hash(files)[:8]}{PREDICTED}", previous=store.link("previous")
+    )
     return known, result
 
 
@@ -204,8 +219,12 @@ def run(module: AnsibleModule) -> dict[str, Any]:
             return {"changed": False, "steps": []}
         return {"changed": True, "steps": [] if module.check_mode else activator.remove()}
 
+    current = activator.store.link("current")
+    release: Release | None = None
     if "files" in payload:
         release, result = stage(module, activator.store, payload)
+    elif module.check_mode and module.params["release"].endswith(PREDICTED):
+        result = {"diff": [], "release": module.params["release"], "previous": current, "steps": []}
     else:
         release = activator.resolve(module.params["release"])
         result = {
@@ -215,26 +234,36 @@ def run(module: AnsibleModule) -> dict[str, Any]:
             "previous": activator.store.link("previous"),
             "steps": [],
         }
-    if state == "staged":
-        return result
+    result["running"] = current
     keep = module.params["keep"] or stack.releases_keep
-    if release is None or module.check_mode:
+    if release is None or module.check_mode or state == "staged":
         # A release that is not on the host yet cannot be running.
         runs = release is not None and activator.is_running(release) and not module.params["secrets_changed"]
-        result["changed"] = not runs or bool(activator.store.superfluous(keep))
-        return result
+        active = runs and not activator.store.superfluous(keep)
+        if state == "staged":
+            return {**result, "active": active}
+        return {**result, "changed": not active}
 
     done = activator.activate(release)
     pruned = activator.store.prune(keep)
     result.update(
         changed=result["changed"] or done.changed or bool(pruned),
         previous=done.previous,
+        running=done.release,
         slot=done.slot,
         gap_seconds=done.gap_seconds,
         steps=result["steps"] + done.steps,
         pruned=pruned,
     )
     return result
+
+
+def running(stack: str) -> dict[str, str | None]:
+    """The release that runs after a failure, where that can be told."""
+    try:
+        return {"running": ReleaseStore(load_stack(stack)).link("current")}
+    except (StackError, OSError):
+        return {}
 
 
 def main() -> None:
@@ -255,7 +284,7 @@ def main() -> None:
     try:
         module.exit_json(**run(module))
     except (ActivationError, ChangeRefused, StackError, ReleaseError, CommandError, OSError) as error:
-        module.fail_json(msg=str(error))
+        module.fail_json(msg=str(error), **running(module.params["stack"]))
 
 
 if __name__ == "__main__":

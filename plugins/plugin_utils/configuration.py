@@ -68,6 +68,7 @@ MOVING_TAGS = ("latest", "stable", "edge", "nightly", "main", "master", "rolling
 
 # Inclusive limits of numbers, which argument specifications cannot express.
 LIMITS: Mapping[str, tuple[float, float]] = {
+    "ballast_batch": (1, 1000),
     "backup_cron_hour": (0, 23),
     "backup_cron_keep_days": (1, 36500),
     "backup_cron_minute": (0, 59),
@@ -194,6 +195,7 @@ def examine(specifications: Mapping[str, Options], roles: Collection[str], input
     for rule in RULES:
         problems += rule(values)
     problems += confirmed_in_passing(values, inputs.sources)
+    problems += batch_in_a_file(values, inputs.sources)
     problems += placeholder_secrets(specifications, values, faulty)
     return Report([finish(problem, inputs.sources, secrets) for problem in problems], values)
 
@@ -449,6 +451,18 @@ def confirmed_in_passing(values: Mapping[str, Any], sources: Mapping[str, str]) 
             seen=f"{describe(stack)}, in a file",
             wanted="the name of the stack on the command line, each time",
             fix=f"Remove it there, and re-run with -e ballast_confirm_live={stack}",
+        )
+
+
+def batch_in_a_file(values: Mapping[str, Any], sources: Mapping[str, str]) -> Iterator[Problem]:
+    """Ansible cuts a play into batches before it knows the variables of any host."""
+    if sources.get("ballast_batch"):
+        batch = values.get("ballast_batch")
+        yield Problem(
+            where="ballast_batch",
+            seen=f"{batch}, in a file, where it has no effect",
+            wanted="a number on the command line, each time",
+            fix=f"Remove it there, and re-run with -e ballast_batch={batch}",
         )
 
 

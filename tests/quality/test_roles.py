@@ -16,7 +16,7 @@ from ansible.template import Templar, trust_as_template
 ROOT = Path(__file__).parents[2]
 ROLES = sorted(path.parent for path in (ROOT / "roles").glob("*/tasks"))
 # Shared by all roles: they say which stack is meant, and have no default on purpose.
-SHARED = ("ballast_stack", "ballast_environment", "ballast_account", "ballast_confirm_live")
+SHARED = ("ballast_stack", "ballast_environment", "ballast_account", "ballast_confirm_live", "ballast_batch")
 
 each_role = pytest.mark.parametrize("role", ROLES, ids=lambda path: path.name)
 

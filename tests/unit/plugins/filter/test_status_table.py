@@ -17,3 +17,20 @@ def test_stacks_that_are_not_deployed_are_left_out(tmp_path: Path, monkeypatch: 
     render = FilterModule().filters()["status_table"]
     assert render([None, document, None]) == status_table([document])
     assert render([None]) == ""
+
+
+def test_results_of_hosts_are_shown_by_their_names_in_the_inventory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = stack_status(FakeHost(deployed(tmp_path), monkeypatch).stack)
+    render = FilterModule().filters()["status_table"]
+    table = render({"paper1": {"changed": False, "status": document}, "paper2": {"status": None}})
+    assert table == status_table([{**document, "host": "paper1"}])
+
+
+def test_a_host_that_could_not_be_asked_has_a_row_that_says_why() -> None:
+    render = FilterModule().filters()["status_table"]
+    last = render({"paper1": {"unreachable": True, "msg": "Failed to connect:\n  no route"}, "paper2": {}}).splitlines()
+    assert last[1].startswith("paper1 ")
+    assert last[1].endswith("NO: Failed to connect: no route")
+    assert last[2].endswith("NO: no answer")

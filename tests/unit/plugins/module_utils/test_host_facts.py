@@ -66,6 +66,18 @@ CONTAINERS = [
 ]
 
 
+# What the engine says of the containers of a stack that has both engines.
+LIMITS = {
+    "ballast-paper-main-gateway": {
+        "Memory": 2 * GIBIBYTE,
+        "NanoCpus": 2_000_000_000,
+        "PortBindings": {"4004/tcp": [{"HostIp": "127.0.0.1", "HostPort": "4002"}], "5900/tcp": None},
+    },
+    "ballast-paper-main-engine-blue": {"Memory": 1 * GIBIBYTE, "NanoCpus": 500_000_000, "PortBindings": {}},
+    "ballast-paper-main-engine-green": {"Memory": 0, "NanoCpus": 1_000_000_000, "PortBindings": None},
+}
+
+
 def write(root: Path, path: str, text: str) -> Path:
     """Write a file of the host that ``root`` stands for."""
     target = root / path
@@ -94,17 +106,19 @@ def host_folder(tmp_path: Path) -> Path:
 
 
 class DockerApi(BaseHTTPRequestHandler):
-    """The two answers of the Docker Engine that are asked for."""
+    """The answers of the Docker Engine that are asked for."""
 
     def address_string(self) -> str:
         """Nothing to say of a client on a unix socket."""
         return ""
 
     def do_GET(self) -> None:
-        """Answer /version and /containers/json."""
-        answer: Any = CONTAINERS if self.path == "/containers/json" else {"Version": "26.1.5"}
+        """Answer /version, /containers/json and /containers/<name>/json."""
+        answer: Any = {"/version": {"Version": "26.1.5"}, "/containers/json": CONTAINERS}.get(self.path)
+        if answer is None and (limits := LIMITS.get(self.path.split("/")[2])):
+            answer = {"HostConfig": limits}
         body = json.dumps(answer).encode()
-        self.send_response(200)
+        self.send_response(200 if answer else 404)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -177,6 +191,46 @@ def test_a_stack_has_a_backup_when_it_has_one_that_is_whole(root: Path) -> None:
     write(root, f"{host_facts.BACKUPS}/paper-main/20261122T204501.123Z-trades.db.zst.manifest.json", "{}")
     write(root, f"{host_facts.BACKUPS}/paper-next/20261122T204501.123Z-trades.db.zst", "")
     assert host_facts.gather([], root)["backups"] == ["paper-main"]
+
+
+@pytest.mark.usefixtures("docker")
+def test_a_stack_of_the_host_says_what_it_takes(root: Path) -> None:
+    write(root, "etc/ballast/paper-main/stack.json", '{"stack": "paper-main", "environment": "paper"}')
+    home = root / "opt/ballast/paper-main"
+    write(home, "releases/20261122T204501Z-3fa9c1d2/gateway/service.json", '{"probe": {"account": "DU1234567"}}')
+    (home / "active").mkdir()
+    (home / "active/gateway").symlink_to("../releases/20261122T204501Z-3fa9c1d2")
+    (home / "current").symlink_to("releases/20261122T204501Z-3fa9c1d2")
+    write(root, "etc/ballast/damaged/stack.json", "{")
+    assert host_facts.gather([], root)["stacks"] == {
+        "paper-main": {
+            "release": "20261122T204501Z-3fa9c1d2",
+            "environment": "paper",
+            "account": "DU1234567",
+            "ports": [4002],
+            # Two engines of the larger size: a switch runs both.
+            "memory_bytes": 4 * GIBIBYTE,
+            "cpus": 4.0,
+        },
+        "damaged": {
+            "release": None,
+            "environment": "",
+            "account": "",
+            "ports": [],
+            "memory_bytes": 0,
+            "cpus": 0.0,
+        },
+    }
+
+
+def test_two_names_of_a_server_have_one_identity_and_copies_of_a_server_have_their_own(root: Path) -> None:
+    boot = "proc/sys/kernel/random/boot_id"
+    write(root, "etc/machine-id", "0123456789abcdef\n")
+    write(root, boot, "11111111-2222\n")
+    first = host_facts.gather([], root)["server"]
+    assert first == host_facts.gather([], root)["server"] != "/"
+    write(root, boot, "33333333-4444\n")
+    assert host_facts.gather([], root)["server"] != first
 
 
 def test_a_host_that_has_nothing_yields_empty_facts(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import socket
 import sqlite3
@@ -228,6 +229,9 @@ DOWN = {
 }
 
 
+FAULTS = "gateway: absent; engine: no release is active; ballast-gateway@paper.service inactive"
+
+
 def test_a_table_has_a_row_for_every_fact() -> None:
     assert status_table([document()]).splitlines() == [
         "stack             dev-main on dev1",
@@ -265,6 +269,26 @@ def test_stacks_stand_side_by_side_and_what_is_missing_is_said() -> None:
         "NO",
     ]
     assert len({line.rindex("   ") for line in lines}) == 1
+
+
+def test_many_stacks_have_a_row_each_that_says_what_is_wrong() -> None:
+    stray = "ballast-engine@dev-main-green.service"
+    wrong = document(stack="two", units={stray: "activating"}, strays=[stray], healthy=False)
+    lines = status_table([document(), document(**DOWN), wrong]).splitlines()
+    release, unknown = "20261122T204501Z-3fa9c1d2", ["unknown", "unknown"]
+    assert [re.split(" {3,}", line) for line in lines] == [
+        ["host", "stack", "environment", "release", "slot", "engine", "open orders", "positions", "healthy"],
+        ["dev1", "dev-main", "dev", release, "blue", "trading", "2", "AAPL 3, MSFT -1.5", "yes"],
+        [*["dev1", "paper", "dev", "none", "none", "down"], *unknown, f"NO: {FAULTS}"],
+        ["dev1", "two", "dev", release, "blue", "trading", "2", "AAPL 3, MSFT -1.5", f"NO: {stray} should not run"],
+    ]
+
+
+def test_a_host_that_is_silent_has_a_row_of_its_own() -> None:
+    lines = status_table([document()], {"dev2": "cannot be reached"}).splitlines()
+    assert [line.split()[0] for line in lines] == ["host", "dev1", "dev2"]
+    assert lines[2].endswith("NO: cannot be reached")
+    assert len({line.index(word) for line, word in zip(lines, ("healthy", "yes", "NO"), strict=True)}) == 1
 
 
 def test_no_stacks_are_an_empty_table() -> None:

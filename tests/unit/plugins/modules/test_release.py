@@ -104,6 +104,47 @@ def test_a_release_can_be_staged_without_touching_what_runs(host: FakeHost, call
     assert call(release, release=answer["release"])["changed"] is True
 
 
+def test_staging_says_whether_activating_would_change_anything(call: Call) -> None:
+    staged = call(release, state="staged", **trees("one"))
+    assert (staged["active"], staged["running"]) == (False, None)
+    call(release, release=staged["release"])
+    again = call(release, state="staged", **trees("one"))
+    assert (again["active"], again["running"], again["changed"]) == (True, staged["release"], False)
+    other = call(release, state="staged", **trees("two"))
+    assert (other["active"], other["running"]) == (False, staged["release"])
+
+
+def test_a_release_to_prune_is_work_for_the_activation(call: Call) -> None:
+    for word in ("one", "two", "three"):
+        call(release, **trees(word, gateway=word))
+    last = trees("three", gateway="three")
+    assert call(release, state="staged", **last)["active"] is True
+    assert call(release, state="staged", **last, keep=2)["active"] is False
+
+
+def test_check_mode_predicts_the_activation_of_a_release_that_it_has_only_predicted(call: Call, store: Any) -> None:
+    first = call(release, **trees("one"))["release"]
+    staged = call(release, check=True, state="staged", **trees("two"))
+    assert (staged["changed"], staged["active"]) == (True, False)
+    assert call(release, check=True, release=staged["release"]) == {
+        "changed": True,
+        "diff": [],
+        "release": staged["release"],
+        "previous": first,
+        "running": first,
+        "steps": [],
+    }
+    assert store.ids() == [first]
+    assert "does not exist" in call(release, release=staged["release"])["msg"]
+
+
+def test_new_secrets_are_work_for_the_activation_in_check_mode(call: Call) -> None:
+    first = call(release, **trees("one"))["release"]
+    staged = call(release, check=True, state="staged", secrets_changed=True, **trees("one"))
+    assert (staged["changed"], staged["active"]) == (False, False)
+    assert call(release, check=True, release=first, secrets_changed=True)["changed"] is True
+
+
 # ---- rolling back ----
 
 
@@ -120,6 +161,7 @@ def test_a_rollback_says_what_it_changes(call: Call, store: Any) -> None:
         "previous": second,
         "pruned": [],
         "release": first,
+        "running": first,
         "slot": "blue",
         "steps": [],
     }

@@ -682,3 +682,17 @@ def test_a_confirmation_that_stands_in_a_file_is_none() -> None:
         )
     ]
     assert problems_of(PAPER, sources={"ballast_confirm_live": source}) == []
+
+
+def test_a_number_of_hosts_at_a_time_that_stands_in_a_file_has_no_effect() -> None:
+    source = "inventories/paper/group_vars/trading_hosts/main.yml:5"
+    assert problems_of({**PAPER, "ballast_batch": 2}, sources={"ballast_batch": source}) == [
+        Problem(
+            where="ballast_batch",
+            source=source,
+            seen="2, in a file, where it has no effect",
+            wanted="a number on the command line, each time",
+            fix="Remove it there, and re-run with -e ballast_batch=2",
+        )
+    ]
+    assert problems_of({**PAPER, "ballast_batch": 2}) == []
