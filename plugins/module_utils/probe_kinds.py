@@ -28,7 +28,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from . import ib_api, unix_http
-from .sqlite_verify import DatabaseFileError, opened
+from .sqlite_read import DatabaseFileError, opened
 
 PASS, WARN, FAIL = "pass", "warn", "fail"
 

@@ -25,19 +25,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from .sqlite_snapshot import SnapshotError, snapshot
-from .sqlite_verify import (
+from .content import FileProblem, require_space
+from .sqlite_read import (
     SIDECARS,
-    DatabaseFileError,
     check_foreign_keys,
     copy_online,
     opened,
     pragma,
     problem_of,
     quoted,
-    require_space,
     table_names,
 )
+from .sqlite_snapshot import SnapshotError, snapshot
 
 TABLE = "schema_migrations"
 
@@ -250,7 +249,7 @@ def migrate(
         if pending:
             _apply_all(path, state, pending, ownership, result.snapshot, timeout)
         return result
-    except DatabaseFileError as error:
+    except FileProblem as error:
         raise MigrationError(f"{error}; no migration was applied") from error
     except OSError as error:
         raise MigrationError(
@@ -356,7 +355,7 @@ def _apply_all(
             for migration in pending:
                 _apply(connection, migration)
                 applied.append(migration.name)
-    except (MigrationError, DatabaseFileError) as error:
+    except (MigrationError, FileProblem) as error:
         done = f"applied before: {', '.join(applied)}" if applied else "no migration was applied"
         failure = MigrationError(f"{error}; {done}" + (f"; snapshot: {snapshot_path}" if snapshot_path else ""))
         failure.applied, failure.snapshot = applied, snapshot_path

@@ -16,7 +16,6 @@ import fcntl
 import json
 import os
 import re
-import shutil
 import socket
 import sqlite3
 import subprocess
@@ -26,25 +25,21 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from .sqlite_verify import (
-    MANIFEST_SCHEMA,
-    ZSTD_MISSING,
-    DatabaseFileError,
+from .content import FileProblem, content_sha256_of, private, program, require_space, sha256_of
+from .sqlite_read import (
     check_foreign_keys,
     check_structure,
-    content_sha256_of,
     copy_online,
     count_rows,
     has_wal_reset_bug,
-    hash_rows,
     hash_schema,
+    hash_tables,
     holders,
     opened,
     pragma,
-    require_space,
-    sha256_of,
     table_names,
 )
+from .sqlite_verify import MANIFEST_SCHEMA
 
 # Whatever their age: a clock that is ahead makes all that is there look old.
 ALWAYS_KEPT = 7
@@ -102,9 +97,9 @@ def snapshot(
     moment = now or datetime.now(timezone.utc)
     if not _NAME.fullmatch(name):
         raise SnapshotError(f"the snapshot name is {name!r} but may only hold letters, digits, '.', '_' and '-'")
-    if compress and shutil.which("zstd") is None:
-        raise SnapshotError(ZSTD_MISSING)
     try:
+        for needed in ["sqlite3", "zstd"] if compress else ["sqlite3"]:
+            program(needed)
         with _locked(directory):
             _sweep(directory)
             try:
@@ -120,7 +115,7 @@ def snapshot(
                         f" removed: {error.filename or directory}: {error.strerror or error}"
                     ) from error
             return taken
-    except DatabaseFileError as error:
+    except FileProblem as error:
         raise SnapshotError(f"no snapshot of {source} was made: {error}") from error
     except OSError as error:
         where = error.filename or directory
@@ -199,7 +194,7 @@ def _take(
 
     manifest_path = Path(f"{path}{MANIFEST_SUFFIX}")
     manifest_partial = directory / f"{_PARTIAL}manifest"
-    with open(manifest_partial, "x", encoding="utf-8", opener=_private) as file:
+    with open(manifest_partial, "x", encoding="utf-8", opener=private) as file:
         json.dump(manifest, file, indent=2)
         file.write("\n")
     _sync(manifest_partial)
@@ -229,15 +224,15 @@ def _verify_copy(content: Path, expected: dict[str, Any]) -> dict[str, Any]:
         described = _describe(connection)
         if described != expected:
             raise SnapshotError(f"the copy is not what the database was: expected {expected}, copied {described}")
-        for table, facts in described["tables"].items():
-            facts["row_hash"] = hash_rows(connection, table)
+    for table, digest in hash_tables(content, described["tables"]).items():
+        described["tables"][table]["row_hash"] = digest
     return described
 
 
 def _compress(content: Path) -> Path:
     """Compresses with zstd, which adds a checksum (Python's zstandard would not), and returns the new file."""
     compressed = Path(f"{content}.zst")
-    with content.open("rb") as plain, open(compressed, "xb", opener=_private) as target:
+    with content.open("rb") as plain, open(compressed, "xb", opener=private) as target:
         command = ["zstd", "-q", "-3", "--check", "-c"]
         done = subprocess.run(command, stdin=plain, stdout=target, stderr=subprocess.PIPE, check=False)
     if done.returncode != 0:
@@ -282,11 +277,6 @@ def _prune(directory: Path, oldest: datetime) -> list[str]:
         Path(f"{path}{MANIFEST_SUFFIX}").unlink(missing_ok=True)
         path.unlink(missing_ok=True)
     return sorted(path.name for path in expired)
-
-
-def _private(path: str, flags: int) -> int:
-    """An opener for files that only the owner may read, whatever the umask."""
-    return os.open(path, flags, 0o600)
 
 
 def _sync(path: Path) -> None:

@@ -7,56 +7,56 @@
 empty database that an interrupted backup leaves behind `ok`. So :func:`verify` looks at the file first, works on a
 scratch copy, and then asks for structure, schema version, tables, rows, freshness and the manifest written when the
 file was made.
-
-The other functions are the small reading steps it is built from; snapshots and migrations use the same ones.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import gzip
 import hashlib
 import json
-import lzma
-import os
-import shutil
+import resource
 import sqlite3
-import subprocess
-import tempfile
 import time
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import IO, Any, cast
-from urllib.parse import quote
+from typing import Any
 
-IGNORED_TABLES = ("_litestream_%", "sqlite_%")
-MANIFEST_SCHEMA = 1
+from .content import FileProblem, content_of, require_space, scratch, sha256_of
+from .sqlite_read import (
+    IGNORED_TABLES,
+    SIDECARS,
+    TimeLimit,
+    check_foreign_keys,
+    check_structure,
+    copy_online,
+    count_rows,
+    has_wal_reset_bug,
+    hash_queries,
+    hash_schema,
+    hash_tables,
+    opened,
+    pragma,
+    problem_of,
+    quoted,
+    row_query,
+    table_names,
+)
+
+MANIFEST_SCHEMA = 2
 MODES = ("quick", "standard", "deep")
-SIDECARS = ("-wal", "-shm", "-journal")
+SCRATCH = "ballast-verify-"
 TIME_UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 _MAGIC = b"SQLite format 3\x00"
-_OTHER_MAGIC = {b"\x1f\x8b": "gzip", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
-_BUSY = (5, 6)  # SQLITE_BUSY, SQLITE_LOCKED
-_CHUNK = 1 << 20
-_ROWS_PER_FETCH = 1000
-_PROBLEMS_SHOWN = 20
-ZSTD_MISSING = "the program zstd is not installed on this host; install the package zstd"
-
-
-class DatabaseFileError(Exception):
-    """A database or its file cannot be used.
-
-    `kind` is missing, not_a_database, damaged, locked, no_space or unusable; the message is for the operator.
-    """
-
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
+_OTHER_MAGIC = {
+    b"\x1f\x8b": "gzip",
+    b"\xfd7zXZ\x00": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"age-encryption.org/": "age",
+}
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,18 @@ class Freshness:
     max_age: float
     unit: str = "iso"
     max_future: float = 300.0
+
+
+@dataclass(frozen=True)
+class Source:
+    """The database that a copy was made from, perhaps in use, to compare the copy with.
+
+    Every table must have equal rows; with `append_only`, only those tables, and only up to the copy's newest row:
+    what the copy has must be in the source, unchanged. That holds while the source goes on growing.
+    """
+
+    path: Path
+    append_only: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -142,196 +154,6 @@ class _InconclusiveError(Exception):
     """A check could not look."""
 
 
-# --- Reading a database ---------------------------------------------------------------------------------------------
-
-
-def quoted(identifier: str) -> str:
-    """`identifier` as SQL, whatever characters it holds."""
-    return '"' + identifier.replace('"', '""') + '"'
-
-
-def has_wal_reset_bug(version: Sequence[int]) -> bool:
-    """Whether this SQLite can corrupt a WAL database that two connections write or checkpoint at once.
-
-    SQLite 3.7.0 to 3.51.2; see "the WAL-reset bug" in https://sqlite.org/wal.html.
-    """
-    return (3, 7, 0) <= tuple(version) < (3, 51, 3)
-
-
-def problem_of(error: sqlite3.Error, path: Path) -> DatabaseFileError:
-    """What an error of SQLite means for the operator, with the kind that code can act on."""
-    text = str(error)
-    if "locked" in text:
-        others = holders(path)
-        who = f"; it is open in {', '.join(others)}" if others else ""
-        return DatabaseFileError("locked", f"{path} is locked by another connection ({text}){who}")
-    if "not a database" in text:
-        return DatabaseFileError("not_a_database", f"{path} is not a SQLite database ({text})")
-    if "malformed" in text or "UTF-8" in text:
-        return DatabaseFileError("damaged", f"{path} is damaged ({text})")
-    if "is full" in text:
-        return DatabaseFileError("no_space", f"no space is left for {path} ({text})")
-    return DatabaseFileError("unusable", f"{path} cannot be used: {text}")
-
-
-def holders(path: Path) -> list[str]:
-    """The other processes that have this file open, as `name (pid 12)`: those of containers too, when we are root."""
-    found = []
-    # Processes end and their files may not be ours to see: what cannot be read is not named.
-    with contextlib.suppress(OSError):
-        wanted = path.stat()
-        for process in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                if process.name != str(os.getpid()) and any(
-                    _is_file(entry, wanted) for entry in (process / "fd").iterdir()
-                ):
-                    found.append(f"{(process / 'comm').read_text().strip()} (pid {process.name})")
-    return sorted(found)
-
-
-def _is_file(descriptor: Path, wanted: os.stat_result) -> bool:
-    """Whether this entry of /proc/<pid>/fd is the wanted file, whatever path the process knows it by."""
-    try:
-        return os.path.samestat(descriptor.stat(), wanted)
-    except OSError:
-        return False
-
-
-@contextlib.contextmanager
-def opened(path: Path, timeout: float = 10.0, scratch: bool = False) -> Iterator[sqlite3.Connection]:
-    """A connection that reads an existing database; DatabaseFileError for every error of SQLite inside the block.
-
-    It is opened read-write with `query_only`, never `mode=ro`: a read-only connection does not verify CHECK
-    constraints, and one that is the last to leave a WAL database litters `-wal` and `-shm` beside it. `timeout` is
-    how many seconds to wait for a lock. `scratch` is for copies that nobody else touches: memory-mapped, with every
-    page's cells checked. The schema stays trusted (there is no function here that it could abuse): without that,
-    SQLite 3.40 refuses every database with json_valid() in a CHECK.
-    """
-    if not path.exists():
-        raise DatabaseFileError("missing", f"{path} does not exist")
-    _refuse_foreign_wal(path)
-    connection = None
-    try:
-        connection = sqlite3.connect(
-            f"file:{quote(str(path.absolute()))}?mode=rw", uri=True, timeout=timeout, isolation_level=None
-        )
-        connection.execute("PRAGMA query_only=1")
-        if scratch:
-            connection.execute("PRAGMA cell_size_check=1")
-            connection.execute(f"PRAGMA mmap_size={path.stat().st_size}")
-        yield connection
-    except sqlite3.Error as error:
-        raise problem_of(error, path) from error
-    finally:
-        if connection is not None:
-            connection.close()
-
-
-def _refuse_foreign_wal(path: Path) -> None:
-    """DatabaseFileError when the -wal beside a database cannot be its own: a snapshot was put in the place of another.
-
-    SQLite would replay it, and destroy the file. Only a database in WAL mode has a -wal; one in another mode (as every
-    snapshot) has 1 in bytes 18 and 19 of https://sqlite.org/fileformat2.html#the_database_header.
-    """
-    log = Path(f"{path.resolve()}-wal")
-    if log.exists() and log.stat().st_size:
-        with path.open("rb") as file:
-            versions = file.read(20)[18:]
-        if versions == b"\x01\x01":
-            raise DatabaseFileError(
-                "damaged",
-                f"{log} does not belong to {path}, which is not in WAL mode: SQLite would replay it and destroy the"
-                f" database. Move {log} away",
-            )
-
-
-def pragma(connection: sqlite3.Connection, name: str) -> Any:
-    """The value of a pragma that answers with one value."""
-    return connection.execute(f"PRAGMA {name}").fetchone()[0]
-
-
-def table_names(connection: sqlite3.Connection, ignore: Iterable[str] = IGNORED_TABLES) -> list[str]:
-    """The tables that hold rows of their own, sorted; `ignore` are SQL LIKE patterns. Virtual tables are left out."""
-    patterns = list(ignore)
-    query = "SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%'"
-    query += " AND name NOT LIKE ?" * len(patterns)
-    return sorted(name for (name,) in connection.execute(query, patterns))
-
-
-def count_rows(connection: sqlite3.Connection, table: str) -> int:
-    """How many rows a table has."""
-    return int(connection.execute(f"SELECT count(*) FROM {quoted(table)}").fetchone()[0])  # noqa: S608 - quoted
-
-
-def hash_rows(connection: sqlite3.Connection, table: str) -> str:
-    """SHA-256 hex of every value of every row, in the order of the table's own tree.
-
-    Equal for every faithful copy, however its pages are laid out; differs when any value, type or row differs.
-    """
-    digest = hashlib.sha256()
-    # Text as bytearray: what is not valid UTF-8 counts too, and is told from a BLOB of the same bytes.
-    text_factory, connection.text_factory = connection.text_factory, bytearray
-    try:
-        # NOT INDEXED: the order is that of the rows, not of an index that happens to hold all columns.
-        rows = connection.execute(f"SELECT * FROM {quoted(table)} NOT INDEXED")  # noqa: S608 - quoted
-        while chunk := rows.fetchmany(_ROWS_PER_FETCH):
-            digest.update("".join(map(repr, chunk)).encode())
-    finally:
-        connection.text_factory = text_factory
-    return digest.hexdigest()
-
-
-def hash_schema(connection: sqlite3.Connection, ignore: Iterable[str] = IGNORED_TABLES) -> str:
-    """SHA-256 hex of the SQL of all tables, indexes, triggers and views; `ignore` as for :func:`table_names`."""
-    patterns = list(ignore)
-    query = "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE 1"
-    query += " AND name NOT LIKE ? AND tbl_name NOT LIKE ?" * len(patterns)
-    doubled = [pattern for pattern in patterns for _twice in range(2)]
-    return hashlib.sha256(repr(sorted(connection.execute(query, doubled), key=repr)).encode()).hexdigest()
-
-
-def check_structure(connection: sqlite3.Connection, thorough: bool) -> list[str]:
-    """What `integrity_check` (thorough) or `quick_check` complains of, at most 20 lines; empty when it is ok.
-
-    quick_check reads every page once; integrity_check also compares every index with its table: some 14 times slower.
-    """
-    name = "integrity_check" if thorough else "quick_check"
-    lines = [str(line) for (line,) in connection.execute(f"PRAGMA {name}({_PROBLEMS_SHOWN})")]
-    return [] if lines == ["ok"] else lines
-
-
-def check_foreign_keys(connection: sqlite3.Connection) -> list[str]:
-    """Rows whose parent is missing, as `fills: row 12 has no parent in orders`; at most 20."""
-    rows = connection.execute("PRAGMA foreign_key_check").fetchmany(_PROBLEMS_SHOWN)
-    return [f"{table}: row {rowid} has no parent in {parent}" for table, rowid, parent, _key in rows]
-
-
-def copy_online(source: sqlite3.Connection, target: Path, timeout: float = 10.0) -> None:
-    """Copies a database that others may be writing into the new file `target` (mode 0600), all pages in one step.
-
-    One step (`pages=-1`) because a copy in portions starts over at every commit of another process and may never
-    end. An open read transaction of `source` is honored: the copy is exactly what it sees. The copy is in
-    rollback-journal mode, so that it is one self-contained file, and is not yet synced to disk. Use inside
-    :func:`opened`, which explains errors.
-    """
-    os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    deadline = time.monotonic() + timeout
-
-    def give_up_when_locked(status: int, _remaining: int, _total: int) -> None:
-        if status in _BUSY and time.monotonic() > deadline:  # backup() itself would wait for the lock for ever
-            raise sqlite3.OperationalError("database is locked")
-
-    try:
-        with contextlib.closing(sqlite3.connect(target, isolation_level=None)) as copy:
-            copy.execute("PRAGMA synchronous=OFF")
-            source.backup(copy, pages=-1, progress=give_up_when_locked, sleep=0.05)
-            copy.execute("PRAGMA journal_mode=DELETE")
-    except sqlite3.Error as error:
-        if "is full" in str(error):
-            raise problem_of(error, target) from error
-        raise
-
-
 # --- Verifying a file -----------------------------------------------------------------------------------------------
 
 
@@ -346,18 +168,24 @@ def verify(
     freshness: Freshness | None = None,
     sha256: str | None = None,
     manifest: Path | None = None,
+    source: Source | None = None,
+    identity: Path | None = None,
     ignore_tables: Sequence[str] = IGNORED_TABLES,
     scratch_directory: Path | None = None,
     timeout: float = 10.0,
+    time_limit: float | None = None,
+    memory_limit: int | None = None,
     now: datetime | None = None,
 ) -> Verification:
-    """Verifies a SQLite file, plain or compressed (.gz, .xz, .zst by name), and says everything that is wrong with it.
+    """Verifies a SQLite file, plain or packed (.gz, .xz, .zst and .age by name), and says everything wrong with it.
 
     All checks run on a private copy in `scratch_directory` (default: the system's), so nothing is written to or
     beside `path`. `live` reads a database that may be in use through SQLite instead of copying its file: a copy of
     the file alone would be torn. `mode`: quick (quick_check), standard (integrity_check), deep (also hashes every
-    row). The other arguments say what is expected; what is not given is not checked. `timeout` is the wait for a
-    lock in seconds. Never raises for a bad file: that is what the result says. ValueError for senseless arguments.
+    row). The other arguments say what is expected; what is not given is not checked. `identity` is the private key of
+    an encrypted file. `timeout` is the wait for a lock in seconds, `time_limit` how many seconds all of it may take,
+    `memory_limit` how many bytes this process, and each program that it starts, may allocate: what did not fit in is
+    inconclusive. Never raises for a bad file: that is what the result says. ValueError for senseless arguments.
     """
     if mode not in MODES:
         raise ValueError(f"mode is {mode!r} but must be one of {', '.join(MODES)}")
@@ -367,25 +195,24 @@ def verify(
     bug = has_wal_reset_bug(sqlite3.sqlite_version_info)
     result = Verification(path=str(path), mode=mode, wal_reset_bug=bug)
     with contextlib.ExitStack() as stack:
-        run = _Run(result, path, list(ignore_tables))
+        stack.enter_context(_memory_limited(memory_limit))
+        run = _Run(result, path, list(ignore_tables), TimeLimit(time_limit))
         run.check("file", run.file_is_there)
         if not live:
             run.check("sidecars", run.no_sidecars, "file")
-
-        def make_copy() -> str:
-            folder = Path(
-                stack.enter_context(tempfile.TemporaryDirectory(prefix="ballast-verify-", dir=scratch_directory))
-            )
-            return run.copy_live(folder, timeout) if live else run.copy_file(folder)
-
-        run.check("copy", make_copy, "file")
-        run.check("header", run.header_is_sane, "copy")
-        if sha256 is not None:
-            run.check("sha256", lambda: run.has_sha256(sha256), "copy")
+            run.check("checksum", lambda: run.has_sha256(sha256), "file")
         if manifest is not None:
             run.check("manifest", lambda: run.read_manifest(manifest))
-            run.check("manifest_file", run.manifest_file, "copy", "manifest")
+            run.check("manifest_file", run.manifest_file, "checksum", "manifest")
 
+        def make_copy() -> str:
+            run.folder = stack.enter_context(scratch(SCRATCH, scratch_directory))
+            return run.copy_live(timeout) if live else run.copy_file(identity)
+
+        run.check("copy", make_copy, "file")
+        if manifest is not None:
+            run.check("manifest_copy", run.manifest_copy, "copy", "manifest")
+        run.check("header", run.header_is_sane, "copy")
         run.check("opens", lambda: run.opens(stack), "copy")
         run.check("integrity", lambda: run.structure(mode != "quick"), "opens")
         run.check("foreign_keys", run.foreign_keys, "opens")
@@ -399,6 +226,8 @@ def verify(
             run.check("schema_version", lambda: run.has_schema_version(schema_version), "opens")
         if manifest is not None:
             run.check("manifest_content", run.manifest_content, "rows", "manifest")
+        if source is not None:
+            run.check("source", lambda: run.is_copy_of(source, timeout), "rows")
         if freshness is not None:
             moment = now or datetime.now(timezone.utc)
             run.check("freshness", lambda: run.is_fresh(freshness, moment), "opens")
@@ -406,16 +235,35 @@ def verify(
     return result
 
 
+@contextlib.contextmanager
+def _memory_limited(limit: int | None) -> Iterator[None]:
+    """Lets this process and its children allocate no more than `limit` bytes; mapped files do not count."""
+    if limit is None:
+        yield
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
 class _Run:
     """The checks of one verification: each returns its detail when all is well, and raises otherwise."""
 
-    def __init__(self, result: Verification, path: Path, ignore: list[str]) -> None:
+    def __init__(self, result: Verification, path: Path, ignore: list[str], limit: TimeLimit) -> None:
         self.result = result
         self.path = path
         self.ignore = ignore
-        self.scratch = Path()
+        self.limit = limit
+        self.folder = Path()
         self.manifest: dict[str, Any] = {}
         self._connection: sqlite3.Connection | None = None
+
+    @property
+    def scratch(self) -> Path:
+        return self.folder / "content.db"
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -431,17 +279,19 @@ class _Run:
         try:
             if unmet:
                 raise _InconclusiveError(f"not tried, because the check {unmet[0]} did not pass")
+            self.limit.look()
             detail = look()
         except _FailedError as error:
             status, detail = "failed", str(error)
         except _InconclusiveError as error:
             status, detail = "inconclusive", str(error)
-        except sqlite3.Error as error:
-            status, detail = "failed", str(problem_of(error, self.path))
-        except DatabaseFileError as error:
-            # A lock or a full scratch disk says nothing about the database.
-            status = "inconclusive" if error.kind in ("locked", "no_space", "unusable") else "failed"
-            detail = str(error)
+        except (sqlite3.Error, FileProblem) as error:
+            problem = problem_of(error, self.path) if isinstance(error, sqlite3.Error) else error
+            # A lock, a limit or a full scratch disk says nothing about the database.
+            status = "inconclusive" if problem.kind in ("locked", "no_space", "unusable") else "failed"
+            detail = str(problem)
+        except MemoryError:
+            status, detail = "inconclusive", "the memory limit was reached"
         except OSError as error:
             status, detail = "inconclusive", f"{error.strerror or error} ({error.filename or self.path})"
         self.result.checks.append(Check(name, status, detail, round(time.monotonic() - started, 3)))
@@ -468,32 +318,27 @@ class _Run:
             )
         return "no -wal, -shm or -journal beside it"
 
-    def copy_live(self, folder: Path, timeout: float) -> str:
-        self.scratch = folder / "content.db"
-        with opened(self.path, timeout) as connection:
-            require_space(folder, pragma(connection, "page_size") * pragma(connection, "page_count"))
-            # The copy is in rollback-journal mode whatever the source is in.
-            self.result.journal_mode = pragma(connection, "journal_mode")
-            copy_online(connection, self.scratch, timeout)
+    def copy_live(self, timeout: float) -> str:
+        # The copy is in rollback-journal mode whatever the source is in.
+        self.result.journal_mode = _copy_live(self.path, self.scratch, timeout, self.limit)
         return f"copied {self.scratch.stat().st_size} bytes through SQLite"
 
-    def copy_file(self, folder: Path) -> str:
-        self.scratch = folder / "content.db"
-        require_space(folder, self.path.stat().st_size)
+    def copy_file(self, identity: Path | None) -> str:
+        require_space(self.folder, self.path.stat().st_size)
         digest = hashlib.sha256()
         try:
             with self.scratch.open("xb") as target:
-                for chunk in decompressed(self.path):
+                for chunk in content_of(self.path, identity):
                     digest.update(chunk)
                     target.write(chunk)
+                    self.limit.look()
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
-            raise DatabaseFileError("no_space", f"{folder} has no space left for the content of {self.path}") from error
+            text = f"{self.folder} has no space left for the content of {self.path}"
+            raise FileProblem("no_space", text) from error
         self.result.content_sha256 = digest.hexdigest()
         self.result.content_size_bytes = self.scratch.stat().st_size
-        compressed = self.path.suffix in COMPRESSED
-        self.result.sha256 = sha256_of(self.path) if compressed else self.result.content_sha256
         return f"read {self.result.content_size_bytes} bytes of content"
 
     def header_is_sane(self) -> str:
@@ -521,8 +366,9 @@ class _Run:
             )
         return f"{page_count} pages of {page_size} bytes"
 
-    def has_sha256(self, expected: str) -> str:
-        if self.result.sha256 != expected.strip().lower():
+    def has_sha256(self, expected: str | None) -> str:
+        self.result.sha256 = sha256_of(self.path)
+        if expected is not None and self.result.sha256 != expected.strip().lower():
             raise _FailedError(f"sha256 of {self.path} is {self.result.sha256}, expected {expected}")
         return str(self.result.sha256)
 
@@ -546,17 +392,20 @@ class _Run:
         return f"made {manifest.get('created_at')} on {manifest.get('host')}"
 
     def manifest_file(self) -> str:
-        result = self.result
-        seen = {
-            "artefact": {"size_bytes": result.size_bytes, "sha256": result.sha256},
-            "content": {"size_bytes": result.content_size_bytes, "sha256": result.content_sha256},
-        }
-        for part, values in seen.items():
-            for name, value in values.items():
-                expected = self.manifest.get(part, {}).get(name)
-                if value != expected:
-                    raise _FailedError(f"{part} {name} of {self.path} is {value}, the manifest says {expected}")
-        return "size and sha256 of file and content are those of the manifest"
+        seen = {"size_bytes": self.result.size_bytes, "sha256": self.result.sha256}
+        self._compare_part("artefact", seen)
+        return "size and sha256 are those of the manifest"
+
+    def manifest_copy(self) -> str:
+        seen = {"size_bytes": self.result.content_size_bytes, "sha256": self.result.content_sha256}
+        self._compare_part("content", seen)
+        return "size and sha256 of the content are those of the manifest"
+
+    def _compare_part(self, part: str, seen: Mapping[str, Any]) -> None:
+        for name, value in seen.items():
+            expected = self.manifest.get(part, {}).get(name)
+            if value != expected:
+                raise _FailedError(f"{part} {name} of {self.path} is {value}, the manifest says {expected}")
 
     def manifest_content(self) -> str:
         result = self.result
@@ -583,7 +432,7 @@ class _Run:
     # The database
 
     def opens(self, stack: contextlib.ExitStack) -> str:
-        self._connection = connection = stack.enter_context(opened(self.scratch, scratch=True))
+        self._connection = connection = stack.enter_context(opened(self.scratch, scratch=True, limit=self.limit))
         result = self.result
         result.user_version = pragma(connection, "user_version")
         result.application_id = pragma(connection, "application_id")
@@ -640,9 +489,31 @@ class _Run:
         return f"at least as many rows as expected in {len(minimum)} tables"
 
     def hash_all_rows(self) -> str:
-        for name, table in self.result.tables.items():
-            table["row_hash"] = hash_rows(self.connection, name)
+        for name, digest in hash_tables(self.scratch, self.result.tables, self.limit).items():
+            self.result.tables[name]["row_hash"] = digest
         return f"{len(self.result.tables)} tables"
+
+    def is_copy_of(self, source: Source, timeout: float) -> str:
+        other = self.folder / "source.db"
+        _copy_live(source.path, other, timeout, self.limit)
+        with opened(other, scratch=True, limit=self.limit) as connection:
+            schema, names = hash_schema(connection, self.ignore), table_names(connection, self.ignore)
+        if schema != self.result.schema_sha256:
+            raise _FailedError(f"schema_sha256 is {self.result.schema_sha256}, that of {source.path} is {schema}")
+        unknown = sorted(set(source.append_only) - set(names))
+        if unknown:
+            raise _FailedError(f"{source.path} has no table {', '.join(unknown)}; it has {', '.join(names)}")
+        queries = {}
+        for table in source.append_only or names:
+            newest = None
+            if source.append_only:
+                newest = self.connection.execute(f"SELECT max(rowid) FROM {quoted(table)}").fetchone()[0] or 0  # noqa: S608 - quoted
+            queries[table] = row_query(table, newest)
+        seen, expected = (hash_queries(path, queries, self.limit) for path in (self.scratch, other))
+        differing = [table for table in queries if seen[table] != expected[table]]
+        if differing:
+            raise _FailedError(f"rows of {', '.join(differing)} are not those of {source.path}")
+        return f"rows of {len(queries)} tables are those of {source.path}"
 
     def has_schema_version(self, expected: int) -> str:
         if self.result.user_version != expected:
@@ -675,6 +546,15 @@ class _Run:
         return f"{newest} is {age:.0f} s old"
 
 
+def _copy_live(path: Path, target: Path, timeout: float, limit: TimeLimit) -> str:
+    """Copies a database that may be in use, and returns its journal mode."""
+    with opened(path, timeout, limit=limit) as connection:
+        require_space(target.parent, pragma(connection, "page_size") * pragma(connection, "page_count"))
+        journal_mode = str(pragma(connection, "journal_mode"))
+        copy_online(connection, target, timeout)
+    return journal_mode
+
+
 def _moment(value: Any, freshness: Freshness) -> datetime:
     """The time that a column's value means, UTC; _FailedError when it means none."""
     try:
@@ -686,77 +566,3 @@ def _moment(value: Any, freshness: Freshness) -> datetime:
         raise _FailedError(
             f"the newest {freshness.column} of {freshness.table} is {value!r:.60}, no time of unit {freshness.unit}"
         ) from None
-
-
-def require_space(folder: Path, needed: int) -> None:
-    """DatabaseFileError (no_space) when the file system of `folder` has less than `needed` bytes left."""
-    available = shutil.disk_usage(folder).free
-    if available < needed:
-        raise DatabaseFileError("no_space", f"{folder} has {available} bytes free, {needed} are needed")
-
-
-# --- Compressed files -----------------------------------------------------------------------------------------------
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 hex of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def content_sha256_of(path: Path) -> str:
-    """SHA-256 hex of what :func:`decompressed` yields."""
-    digest = hashlib.sha256()
-    for chunk in decompressed(path):
-        digest.update(chunk)
-    return digest.hexdigest()
-
-
-def decompressed(path: Path) -> Iterator[bytes]:
-    """The content of a file in chunks: decompressed when its name ends in .gz, .xz or .zst, else as it is.
-
-    A file that ends too early, or does not fit the checksum it carries, is an error: DatabaseFileError (damaged). Only
-    gzip always carries one. The programs xz and zstd add it unless told not to, but libraries write .zst without: in
-    such a file a changed byte is found only by the database's checks, or by a manifest or sha256 to compare with.
-    """
-    return COMPRESSED.get(path.suffix, _plain)(path)
-
-
-def _plain(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            yield chunk
-
-
-def _gzip_or_xz(path: Path) -> Iterator[bytes]:
-    opener: Callable[[Path], IO[bytes]] = gzip.open if path.suffix == ".gz" else lzma.open  # type: ignore[assignment]
-    with opener(path) as file:
-        while True:
-            try:
-                chunk = file.read(_CHUNK)
-            except (gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError) as error:
-                raise DatabaseFileError("damaged", f"the compressed data of {path} is damaged: {error}") from error
-            if not chunk:
-                return
-            yield chunk
-
-
-def _zstd(path: Path) -> Iterator[bytes]:
-    if shutil.which("zstd") is None:
-        raise DatabaseFileError("unusable", f"{path} cannot be decompressed: {ZSTD_MISSING}")
-    with (
-        path.open("rb") as file,
-        subprocess.Popen(["zstd", "-dcq"], stdin=file, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process,
-    ):
-        output, errors = cast("IO[bytes]", process.stdout), cast("IO[bytes]", process.stderr)  # both are pipes
-        while chunk := output.read(_CHUNK):
-            yield chunk
-        complaint = errors.read().decode(errors="replace").strip()
-    if process.returncode != 0:
-        raise DatabaseFileError("damaged", f"the compressed data of {path} is damaged: {complaint}")
-
-
-COMPRESSED: dict[str, Callable[[Path], Iterator[bytes]]] = {".gz": _gzip_or_xz, ".xz": _gzip_or_xz, ".zst": _zstd}

@@ -210,7 +210,7 @@ from ansible_collections.ballast.trading.plugins.module_utils.sqlite_migrate imp
     load_migrations,
     migrate,
 )
-from ansible_collections.ballast.trading.plugins.module_utils.sqlite_verify import has_wal_reset_bug
+from ansible_collections.ballast.trading.plugins.module_utils.sqlite_read import has_wal_reset_bug
 
 
 def number_of(name: str | None, option: str, look_up: Callable[[str], int], check_mode: bool) -> int | None:

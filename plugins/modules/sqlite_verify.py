@@ -22,7 +22,12 @@ description:
   - Without further options the module checks the file's size and header against each other, that no C(-wal), C(-shm)
     or C(-journal) lies beside it, that it can be opened, its structure, its foreign keys, and that it has tables whose
     rows can be counted. What should be in it is told by the options.
-  - Files whose names end in C(.gz), C(.xz) or C(.zst) are decompressed first. C(.zst) needs the program C(zstd).
+  - Files whose names end in C(.gz), C(.xz) or C(.zst) are decompressed first, and those that end in C(.age) are
+    decrypted before. C(.zst) needs the program C(zstd), C(.age) the program C(age), and O(mode=deep) the program
+    C(sqlite3).
+  - Which damage is seen, measured with one flipped byte or bit at a random place. The checks of O(mode=standard) see
+    two of five, and one of three of those that change a row. O(manifest) or O(sha256) sees all, in every mode.
+    With neither, O(mode=deep) and O(source) see all that change a row.
 attributes:
   check_mode:
     description: Can run in check_mode and return changed status prediction without modifying target.
@@ -43,10 +48,10 @@ options:
   mode:
     description:
       - How deep to look. Rough times are for a database of 1 GB on one core.
-      - V(quick) runs C(quick_check), which reads every page once (4 s).
-      - V(standard) runs C(integrity_check), which also compares every index with its table (20 s).
-      - V(deep) also hashes every row, and compares with the hashes in O(manifest) (another 20 s). It is the only
-        mode that sees a changed value inside a row without the file's own checksum.
+      - V(quick) runs C(quick_check), which reads every page once (4 s). Right after every backup.
+      - V(standard) runs C(integrity_check), which also compares every index with its table (20 s). Every day.
+      - V(deep) also hashes every row, and compares with the hashes in O(manifest) (another 8 s). It is the only
+        mode that sees a changed value inside a row without the file's own checksum. Before a restore, and every month.
     type: str
     choices: [quick, standard, deep]
     default: standard
@@ -116,6 +121,28 @@ options:
         with O(mode=deep) also the hashes of all rows.
       - A missing manifest is a failure, because manifests are written last. A backup without one was never finished.
     type: path
+  source:
+    description:
+      - The database that the file is a copy of, to compare their rows. It may be in use, and is read as with O(live).
+    type: dict
+    suboptions:
+      path:
+        description:
+          - The database.
+        type: path
+        required: true
+      append_only:
+        description:
+          - Tables that only ever grow. Given, only these are compared, and only up to the newest row of the copy. So an
+            old backup can be compared with a ledger that has gone on.
+          - Without it all tables must be equal, as they are while nothing writes.
+        type: list
+        elements: str
+        default: []
+  identity:
+    description:
+      - The file with the private key for a file that ends in C(.age). Keep it away from the hosts that make backups.
+    type: path
   ignore_tables:
     description:
       - Tables to leave out, as SQL C(LIKE) patterns.
@@ -132,6 +159,15 @@ options:
       - How many seconds to wait for a lock of a live database.
     type: float
     default: 10
+  time_limit:
+    description:
+      - How many seconds all of it may take. Checks that did not fit in are V(inconclusive).
+    type: float
+  memory_limit:
+    description:
+      - How much memory this module may take, and each of the programs that it runs, such as V(200M). Checks that did
+        not fit in are V(inconclusive). 100 MB are enough for a database of any size.
+    type: str
   fail:
     description:
       - Whether the module fails when the result is not V(ok). The result has all values either way.
@@ -170,6 +206,15 @@ EXAMPLES = r"""
     fail: false
   register: offsite
 
+- name: See whether yesterday's backup has what the ledger has, while the engine trades
+  ballast.trading.sqlite_verify:
+    path: /var/backups/ballast/paper-main/20261122T204501.123Z-ledger.db.zst
+    source:
+      path: /var/lib/ballast/paper-main/ledger/trades.db
+      append_only: [events, position_history]
+    time_limit: 600
+    memory_limit: 200M
+
 - name: Say what is wrong
   ansible.builtin.debug:
     msg: "{{ offsite.checks | rejectattr('status', 'eq', 'ok') | map(attribute='detail') }}"
@@ -191,9 +236,9 @@ checks:
     name:
       description:
         - What was checked. Always V(file), V(copy), V(header), V(opens), V(integrity), V(foreign_keys), V(tables) and
-          V(rows); V(sidecars) unless O(live=true); V(row_hash) with O(mode=deep).
-        - When asked for V(sha256), V(min_rows), V(schema_version), V(freshness), and V(manifest), V(manifest_file)
-          and V(manifest_content).
+          V(rows); V(sidecars) and V(checksum) unless O(live=true); V(row_hash) with O(mode=deep).
+        - When asked for V(min_rows), V(schema_version), V(source), V(freshness), and V(manifest), V(manifest_file),
+          V(manifest_copy) and V(manifest_content).
       type: str
       sample: header
     status:
@@ -329,12 +374,14 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.common.text.formatters import human_to_bytes
 
+from ansible_collections.ballast.trading.plugins.module_utils.sqlite_read import IGNORED_TABLES
 from ansible_collections.ballast.trading.plugins.module_utils.sqlite_verify import (
-    IGNORED_TABLES,
     MODES,
     TIME_UNITS,
     Freshness,
+    Source,
     Verification,
     verify,
 )
@@ -379,14 +426,25 @@ def main() -> None:
             },
             "sha256": {"type": "str"},
             "manifest": {"type": "path"},
+            "source": {
+                "type": "dict",
+                "options": {
+                    "path": {"type": "path", "required": True},
+                    "append_only": {"type": "list", "elements": "str", "default": []},
+                },
+            },
+            "identity": {"type": "path"},
             "ignore_tables": {"type": "list", "elements": "str", "default": list(IGNORED_TABLES)},
             "scratch_directory": {"type": "path"},
             "timeout": {"type": "float", "default": 10.0},
+            "time_limit": {"type": "float"},
+            "memory_limit": {"type": "str"},
             "fail": {"type": "bool", "default": True},
         },
         supports_check_mode=True,
     )
     params = module.params
+    source = params["source"]
     try:
         result = verify(
             Path(params["path"]),
@@ -398,9 +456,13 @@ def main() -> None:
             freshness=Freshness(**params["freshness"]) if params["freshness"] else None,
             sha256=params["sha256"],
             manifest=Path(params["manifest"]) if params["manifest"] else None,
+            source=Source(Path(source["path"]), source["append_only"]) if source else None,
+            identity=Path(params["identity"]) if params["identity"] else None,
             ignore_tables=params["ignore_tables"],
             scratch_directory=Path(params["scratch_directory"] or module.tmpdir),
             timeout=params["timeout"],
+            time_limit=params["time_limit"],
+            memory_limit=human_to_bytes(params["memory_limit"]) if params["memory_limit"] else None,
         )
     except ValueError as error:
         module.fail_json(msg=str(error))

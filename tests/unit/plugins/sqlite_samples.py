@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
@@ -114,6 +115,12 @@ def holding(path: Path, *statements: str) -> Callable[[], sqlite3.Connection]:
         return connection
 
     return work
+
+
+def only(monkeypatch: pytest.MonkeyPatch, *programs: str) -> None:
+    """Makes it a host on which no other programs are installed than these."""
+    which = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda name: which(name) if name in programs else None)
 
 
 def name_of(pid: int) -> str:

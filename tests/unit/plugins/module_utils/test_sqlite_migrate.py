@@ -27,7 +27,7 @@ from ansible_collections.ballast.trading.plugins.module_utils.sqlite_migrate imp
 )
 from ansible_collections.ballast.trading.plugins.module_utils.sqlite_snapshot import list_snapshots
 from ansible_collections.ballast.trading.plugins.module_utils.sqlite_verify import verify
-from tests.unit.plugins.sqlite_samples import connected, holding, name_of, other_process
+from tests.unit.plugins.sqlite_samples import connected, holding, name_of, only, other_process
 
 ROOT = Path(__file__).parents[4]
 ENGINE = 10001
@@ -156,7 +156,7 @@ def test_only_the_missing_migrations_are_applied_after_a_verified_snapshot(datab
 
 def test_the_snapshot_is_plain_where_zstd_is_missing(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(database, FIRST)
-    monkeypatch.setenv("PATH", "/nowhere")
+    only(monkeypatch, "sqlite3")
     assert str(run(database, FIRST, SECOND).snapshot).endswith("-trades-before-0002.db")
 
 

@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.ballast.trading.plugins.module_utils import sqlite_snapshot, sqlite_verify
+from ansible_collections.ballast.trading.plugins.module_utils import content, sqlite_read, sqlite_snapshot
 from ansible_collections.ballast.trading.plugins.module_utils.sqlite_snapshot import (
     SnapshotError,
     list_snapshots,
@@ -36,6 +36,7 @@ from tests.unit.plugins.sqlite_samples import (
     holding,
     make_ledger,
     name_of,
+    only,
     other_process,
 )
 
@@ -83,7 +84,7 @@ def test_the_manifest_says_what_was_in_the_database_and_what_lies_on_disk(ledger
     assert {name: table["rows"] for name, table in tables.items()} == {"orders": ROWS, "fills": ROWS, "empty": 0}
     assert {len(table["row_hash"]) for table in tables.values()} == {64}
     assert manifest == {
-        "schema": 1,
+        "schema": 2,
         "name": "trades",
         "stack": "dev-main",
         "host": os.uname().nodename,
@@ -92,11 +93,11 @@ def test_the_manifest_says_what_was_in_the_database_and_what_lies_on_disk(ledger
         "artefact": {
             "file": "20261122T204501.123Z-trades.db.zst",
             "size_bytes": taken.size_bytes,
-            "sha256": sqlite_verify.sha256_of(taken.path),
+            "sha256": content.sha256_of(taken.path),
         },
-        "content": {"size_bytes": ledger.stat().st_size, "sha256": sqlite_verify.content_sha256_of(taken.path)},
+        "content": {"size_bytes": ledger.stat().st_size, "sha256": content.content_sha256_of(taken.path)},
         "sqlite_version": sqlite3.sqlite_version,
-        "wal_reset_bug": sqlite_verify.has_wal_reset_bug(sqlite3.sqlite_version_info),
+        "wal_reset_bug": sqlite_read.has_wal_reset_bug(sqlite3.sqlite_version_info),
         "user_version": SCHEMA_VERSION,
         "application_id": 0,
         "schema_sha256": manifest["schema_sha256"],
@@ -317,8 +318,11 @@ def test_an_existing_snapshot_is_never_overwritten(ledger: Path, backups: Path) 
 def test_a_missing_zstd_is_refused_and_not_needed_without_compression(
     ledger: Path, backups: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PATH", "/nowhere")
-    assert refused(ledger, backups) == "the program zstd is not installed on this host; install the package zstd"
+    only(monkeypatch, "sqlite3")
+    assert (
+        refused(ledger, backups)
+        == f"no snapshot of {ledger} was made: the program zstd is not installed on this host; install the package zstd"
+    )
     assert snapshot(ledger, backups, compress=False).path.exists()
 
 
@@ -346,7 +350,7 @@ def test_a_locked_database_is_refused_and_its_holder_named(tmp_path: Path, backu
 def test_too_little_space_is_refused_before_anything_is_written(
     ledger: Path, backups: Path, monkeypatch: pytest.MonkeyPatch, compress: bool, factor: float
 ) -> None:
-    monkeypatch.setattr(sqlite_verify.shutil, "disk_usage", lambda _path: shutil._ntuple_diskusage(0, 0, 1000))
+    monkeypatch.setattr(content.shutil, "disk_usage", lambda _path: shutil._ntuple_diskusage(0, 0, 1000))
     monkeypatch.setattr(sqlite_snapshot, "copy_online", None)
     needed = int(ledger.stat().st_size * factor)
     assert refused(ledger, backups, compress=compress) == (
@@ -392,7 +396,7 @@ def test_a_full_disk_leaves_nothing_and_says_so(
     assert names(small_disk) == []
 
 
-@pytest.mark.parametrize("step", ["hash_rows", "_compress", "sha256_of", "content_sha256_of"])
+@pytest.mark.parametrize("step", ["hash_tables", "_compress", "sha256_of", "content_sha256_of"])
 def test_an_error_at_any_step_leaves_nothing(
     ledger: Path, backups: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -416,7 +420,7 @@ def test_a_compressed_copy_that_does_not_decompress_to_the_same_is_refused(
 
 
 def test_a_copy_that_lacks_rows_is_refused(ledger: Path, backups: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    copy = sqlite_verify.copy_online
+    copy = sqlite_read.copy_online
 
     def copy_without_last_row(source: sqlite3.Connection, target: Path, timeout: float) -> None:
         copy(source, target, timeout)

@@ -6,22 +6,51 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import lzma
+import os
 import random
 import re
+import resource
 import shutil
 import sqlite3
+import struct
 import subprocess
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ansible_collections.ballast.trading.plugins.module_utils import sqlite_verify
+from ansible_collections.ballast.trading.plugins.module_utils import content, sqlite_verify
+from ansible_collections.ballast.trading.plugins.module_utils.sqlite_read import (
+    TimeLimit,
+    has_wal_reset_bug,
+    hash_queries,
+    hash_tables,
+    opened,
+)
 from ansible_collections.ballast.trading.plugins.module_utils.sqlite_snapshot import Snapshot, snapshot
-from ansible_collections.ballast.trading.plugins.module_utils.sqlite_verify import Freshness, Verification, verify
+from ansible_collections.ballast.trading.plugins.module_utils.sqlite_verify import (
+    Freshness,
+    Source,
+    Verification,
+    verify,
+)
+from tests.unit.plugins.sqlite_damage import (
+    DAMAGE,
+    PAGE,
+    Damage,
+    compress_in_place,
+    flip_price,
+    flip_text,
+    sql,
+    swap_overflow_payloads,
+    truncate,
+    write_at,
+)
 from tests.unit.plugins.sqlite_samples import (
     NEWEST,
     ROWS,
@@ -33,7 +62,6 @@ from tests.unit.plugins.sqlite_samples import (
     other_process,
 )
 
-PAGE = 4096
 NOW = datetime(2026, 11, 22, 20, 45, tzinfo=UTC)
 EXPECTED: dict[str, Any] = {
     "schema_version": SCHEMA_VERSION,
@@ -42,7 +70,6 @@ EXPECTED: dict[str, Any] = {
     "freshness": Freshness("orders", "at", max_age=3600),
     "now": NOW,
 }
-Damage = Callable[[Path], object]
 
 
 @pytest.fixture(scope="module")
@@ -68,157 +95,6 @@ def detail(result: Verification, name: str) -> str:
 
 
 # --- Damage -----------------------------------------------------------------------------------------------------------
-
-
-def write_at(path: Path, offset: int, data: bytes) -> None:
-    with path.open("r+b") as file:
-        file.seek(offset)
-        file.write(data)
-
-
-def page_with(path: Path, text: bytes, kind: int | None = None) -> int:
-    """The offset of the first page that holds a text; `kind` is its first byte: 13 a table leaf, 10 an index leaf."""
-    data = path.read_bytes()
-    for offset in range(0, len(data), PAGE):
-        page = data[offset : offset + PAGE]
-        if text in page and (kind is None or page[0] == kind):
-            return offset
-    raise AssertionError(f"no page of kind {kind} holds {text!r}")
-
-
-def overflow_pages(path: Path) -> list[int]:
-    """Offsets of overflow pages that hold nothing but a note: they begin with the number of the next one."""
-    data = path.read_bytes()
-    pages = [data[offset : offset + PAGE] for offset in range(0, len(data), PAGE)]
-    return [number * PAGE for number, page in enumerate(pages) if page.count(b"note-") > 300 and page[3] > 0]
-
-
-def zero_page(text: bytes, kind: int) -> Damage:
-    return lambda path: write_at(path, page_with(path, text, kind), bytes(PAGE))
-
-
-def zero_overflow_page(path: Path) -> None:
-    offset = overflow_pages(path)[0]
-    write_at(path, offset + 4, bytes(PAGE - 4))
-
-
-def swap_pages(path: Path, one: int, other: int, skip: int = 0) -> None:
-    data = path.read_bytes()
-    write_at(path, one + skip, data[other + skip : other + PAGE])
-    write_at(path, other + skip, data[one + skip : one + PAGE])
-
-
-def swap_leaf_pages(path: Path) -> None:
-    swap_pages(path, page_with(path, b"reference-000003", 13), page_with(path, b"reference-000333", 13))
-
-
-def swap_overflow_payloads(path: Path) -> None:
-    pages = overflow_pages(path)
-    swap_pages(path, pages[0], pages[-1], skip=4)
-
-
-def flip_text(text: bytes, kind: int) -> Damage:
-    def damage(path: Path) -> None:
-        offset = page_with(path, text, kind)
-        position = path.read_bytes().index(text, offset) + len(text) - 1
-        write_at(path, position, bytes([text[-1] ^ 1]))
-
-    return damage
-
-
-def flip_price(path: Path) -> None:
-    """The last bit of a REAL, found as the eight bytes that follow the text before it in the row."""
-    text = b"reference-000012"
-    position = path.read_bytes().index(text, page_with(path, text, 13)) + len(text)
-    write_at(path, position + 7, bytes([path.read_bytes()[position + 7] ^ 1]))
-
-
-def sql(*statements: str, checks: bool = True) -> Damage:
-    """Damage that SQLite itself does, as a wrong program would."""
-
-    def damage(path: Path) -> None:
-        with connected(path) as connection:
-            if not checks:
-                connection.execute("PRAGMA ignore_check_constraints=1")
-            for statement in statements:
-                connection.execute(statement)
-
-    return damage
-
-
-def truncate(share: float = 1.0, less: int = 0) -> Damage:
-    return lambda path: path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share) - less])
-
-
-def wal_of_another(path: Path) -> None:
-    """A -wal that belongs to another database, as a restore that replaced only the main file leaves it."""
-    other = make_ledger(path.with_name("other.db"), rows=50)
-    connection = sqlite3.connect(other, isolation_level=None)
-    connection.execute("UPDATE orders SET price = price + 1")
-    shutil.copy(f"{other}-wal", f"{path}-wal")
-    connection.close()
-
-
-def replace_by_empty_database(path: Path) -> None:
-    """What an interrupted copy leaves: quick_check says ok."""
-    path.unlink()
-    sql("PRAGMA user_version=3")(path)
-
-
-def compress_in_place(path: Path) -> None:
-    path.write_bytes(gzip.compress(path.read_bytes()))
-
-
-def leave_rows_in_wal(path: Path) -> None:
-    """What `cp` of a live database's main file gets: the last rows are missing."""
-    work = path.with_name("live.db")
-    shutil.copy(path, work)
-    with connected(work) as connection:
-        connection.execute("DELETE FROM fills WHERE id > 200")
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA wal_autocheckpoint=0")
-        connection.execute("INSERT INTO fills (order_id, quantity) SELECT id, 1 FROM orders WHERE id > 200")
-        shutil.copy(work, path)
-
-
-DAMAGE: list[tuple[str, Damage, set[str]]] = [
-    ("missing file", lambda path: path.unlink(), {"file"}),
-    ("zero-length file", lambda path: path.write_bytes(b""), {"file"}),
-    ("empty database", replace_by_empty_database, {"tables", "min_rows", "freshness"}),
-    ("error page saved as a database", lambda path: path.write_text("<html>404</html>" * 999), {"header", "opens"}),
-    ("compressed data without extension", compress_in_place, {"header", "opens"}),
-    ("header cut", lambda path: path.write_bytes(path.read_bytes()[:50]), {"header", "opens"}),
-    ("truncated by a page", truncate(less=PAGE), {"header", "opens"}),
-    ("truncated by a byte", truncate(less=1), {"header"}),
-    ("truncated to half", truncate(share=0.5), {"header", "opens"}),
-    ("garbage appended", lambda path: path.write_bytes(path.read_bytes() + b"\xff" * PAGE), {"header"}),
-    ("table leaf zeroed", zero_page(b"reference-000200", 13), {"integrity", "foreign_keys"}),
-    ("index leaf zeroed", zero_page(b"reference-000200", 10), {"integrity"}),
-    ("overflow page zeroed", zero_overflow_page, set()),
-    ("table leaves swapped", swap_leaf_pages, {"integrity", "foreign_keys"}),
-    ("overflow payloads swapped", swap_overflow_payloads, set()),
-    ("bit flipped in a number", flip_price, set()),
-    ("bit flipped in a text", flip_text(b"note-000123", 13), set()),
-    ("bit flipped in an indexed text", flip_text(b"reference-000123", 13), {"integrity"}),
-    ("older schema version", sql("PRAGMA user_version=2"), {"schema_version"}),
-    ("missing table", sql("DROP TABLE fills"), {"tables", "min_rows"}),
-    ("missing index", sql("DROP INDEX orders_at"), set()),
-    ("orphan row", sql("INSERT INTO fills (order_id, quantity) VALUES (9999, 1)"), {"foreign_keys"}),
-    ("CHECK violated", sql("UPDATE orders SET quantity=-5 WHERE id=7", checks=False), {"integrity"}),
-    ("one row absent", sql("DELETE FROM fills WHERE id=7"), {"min_rows"}),
-    ("last rows absent", sql("DELETE FROM fills WHERE id > 300"), {"min_rows"}),
-    ("one row twice", sql("INSERT INTO fills SELECT NULL, order_id, quantity FROM fills WHERE id=7"), set()),
-    ("price altered", sql("UPDATE orders SET price = price + 1 WHERE id=7"), set()),
-    ("prices swapped", sql("UPDATE orders SET price = 215.5 - price WHERE id IN (7, 8)"), set()),
-    ("text stored as a blob", sql("UPDATE orders SET note = CAST(note AS BLOB) WHERE id=7"), set()),
-    ("all rows deleted", sql("DELETE FROM fills", "DELETE FROM orders"), {"min_rows", "freshness"}),
-    ("stale", sql("DELETE FROM fills WHERE id=400", "DELETE FROM orders WHERE id=400"), {"min_rows", "freshness"}),
-    ("newest row in the future", sql("UPDATE orders SET at='2026-11-24T20:45:00.000Z' WHERE id=7"), {"freshness"}),
-    ("newest time is no time", sql("UPDATE orders SET at='yesterday' WHERE id=7"), {"freshness"}),
-    ("rows left in the WAL", leave_rows_in_wal, {"min_rows"}),
-    ("WAL of another database beside it", wal_of_another, {"sidecars"}),
-    ("empty journal beside it", lambda path: path.with_name(f"{path.name}-journal").touch(), {"sidecars"}),
-]  # fmt: skip
 
 
 @pytest.mark.parametrize(("damage", "seen"), [pytest.param(damage, seen, id=name) for name, damage, seen in DAMAGE])
@@ -291,13 +167,13 @@ def test_hashes_of_rows_and_schema_do_not_depend_on_the_layout(
     original: Snapshot, artefact: Path, copied: Callable[[Path], Path]
 ) -> None:
     result = verify(copied(artefact), mode="deep", manifest=original.manifest_path)
-    assert failed(result) == {"manifest_file"}
+    assert failed(result) == {"manifest_file", "manifest_copy"}
 
 
 def test_tables_of_litestream_do_not_count(original: Snapshot, artefact: Path) -> None:
     sql("INSERT INTO _litestream_seq VALUES (1, 5)", "DROP TABLE _litestream_seq")(artefact)
     result = verify(artefact, mode="deep", manifest=original.manifest_path)
-    assert failed(result) == {"manifest_file"}
+    assert failed(result) == {"manifest_file", "manifest_copy"}
     assert "_litestream_seq" not in result.tables
 
 
@@ -430,7 +306,7 @@ def test_a_given_sha256_is_compared(original: Snapshot, artefact: Path, given: C
     digest = original.manifest["artefact"]["sha256"]
     assert verify(artefact, sha256=given(digest)).status == "ok"
     wrong = verify(artefact, sha256="0" * 64)
-    assert detail(wrong, "sha256") == f"sha256 of {artefact} is {digest}, expected {'0' * 64}"
+    assert detail(wrong, "checksum") == f"sha256 of {artefact} is {digest}, expected {'0' * 64}"
 
 
 @pytest.mark.parametrize(
@@ -438,10 +314,10 @@ def test_a_given_sha256_is_compared(original: Snapshot, artefact: Path, given: C
     [
         (None, "the manifest {path} does not exist: the backup was never finished"),
         ("null,", "the manifest {path} is not JSON: Extra data: line 1 column 5 (char 4)"),
-        ('{"schema": 2}', "the manifest {path} is not of schema 1"),
-        ("[]", "the manifest {path} is not of schema 1"),
-        ('{"schema": 1}', "the manifest {path} is incomplete: artefact, content or tables are missing"),
-        ('{"schema": 1, "artefact": {}, "content": {}, "tables": {"a": 1}}',
+        ('{"schema": 1}', "the manifest {path} is not of schema 2"),
+        ("[]", "the manifest {path} is not of schema 2"),
+        ('{"schema": 2}', "the manifest {path} is incomplete: artefact, content or tables are missing"),
+        ('{"schema": 2, "artefact": {}, "content": {}, "tables": {"a": 1}}',
          "the manifest {path} is incomplete: artefact, content or tables are missing"),
     ],
 )  # fmt: skip
@@ -499,7 +375,7 @@ def test_compressed_files_are_verified_by_their_content(original: Snapshot, arte
     assert result.content_sha256 == original.manifest["content"]["sha256"]
     assert result.size_bytes == packed.stat().st_size
     assert result.size_bytes < (result.content_size_bytes or 0)
-    assert result.sha256 == sqlite_verify.sha256_of(packed)
+    assert result.sha256 == content.sha256_of(packed)
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".xz", ".zst"])
@@ -540,14 +416,196 @@ def test_a_plain_database_named_as_compressed_is_damaged(artefact: Path, suffix:
     assert detail(result, "copy").startswith(f"the compressed data of {packed} is damaged: ")
 
 
-def test_zst_without_the_program_is_inconclusive(artefact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    packed = compress(artefact, ".zst")
-    monkeypatch.setenv("PATH", "/nowhere")
-    result = verify(packed)
-    assert result.status == "inconclusive"
-    assert detail(result, "copy") == (
-        f"{packed} cannot be decompressed: the program zstd is not installed on this host; install the package zstd"
+# --- Encrypted files --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def identity(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A private key; the public one is in a comment of its file."""
+    path = tmp_path_factory.mktemp("keys") / "key.txt"
+    subprocess.run(["age-keygen", "-o", path], check=True, capture_output=True)
+    return path
+
+
+def encrypt(path: Path, identity: Path) -> Path:
+    recipient = re.search("age1[a-z0-9]+", identity.read_text())
+    assert recipient is not None
+    sealed = path.with_name(f"{path.name}.age")
+    subprocess.run(["age", "-r", recipient[0], "-o", sealed, path], check=True)
+    return sealed
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
+def test_encrypted_files_are_verified_by_their_content(
+    original: Snapshot, artefact: Path, identity: Path, suffix: str
+) -> None:
+    sealed = encrypt(compress(artefact, suffix) if suffix else artefact, identity)
+    result = verify(sealed, mode="deep", identity=identity, **EXPECTED)
+    assert result.problems == []
+    assert result.content_sha256 == original.manifest["content"]["sha256"]
+
+
+def test_without_its_key_an_encrypted_file_is_known_by_its_checksum_alone(artefact: Path, identity: Path) -> None:
+    sealed = encrypt(artefact, identity)
+    result = verify(sealed, sha256=content.sha256_of(sealed))
+    assert (result.status, failed(result)) == ("inconclusive", set())
+    assert detail(result, "checksum") == content.sha256_of(sealed)
+    assert detail(result, "copy") == f"{sealed} is encrypted, and no identity file (the private key) was given"
+
+
+def test_a_key_that_does_not_fit_says_nothing_of_the_file(artefact: Path, identity: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.txt"
+    subprocess.run(["age-keygen", "-o", other], check=True, capture_output=True)
+    sealed = encrypt(artefact, identity)
+    result = verify(sealed, identity=other)
+    assert (result.status, failed(result)) == ("inconclusive", set())
+    assert detail(result, "copy").startswith(f"{sealed} was encrypted for another key than the one given (")
+
+
+@pytest.mark.parametrize("suffix", ["", ".zst"])
+@pytest.mark.parametrize("damage", [truncate(share=0.6), lambda path: write_at(path, 5000, b"?")])
+def test_a_damaged_encrypted_file_is_damaged(artefact: Path, identity: Path, damage: Damage, suffix: str) -> None:
+    sealed = encrypt(compress(artefact, suffix) if suffix else artefact, identity)
+    damage(sealed)
+    result = verify(sealed, identity=identity)
+    assert failed(result) == {"copy"}
+    assert detail(result, "copy").startswith(f"the encrypted data of {sealed} is damaged: ")
+
+
+# --- Against the source -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ledger(artefact: Path, tmp_path: Path) -> Path:
+    """The ledger that the artefact was taken from, in use."""
+    return shutil.copy(artefact, tmp_path / "trades.db")
+
+
+@pytest.mark.parametrize("damage", [flip_price, flip_text(b"note-000123", 13), swap_overflow_payloads])
+def test_comparing_with_the_source_tells_what_nothing_else_can(artefact: Path, ledger: Path, damage: Damage) -> None:
+    assert verify(artefact, source=Source(ledger)).status == "ok"
+    damage(artefact)
+    result = verify(artefact, source=Source(ledger))
+    assert failed(result) == {"source"}
+    assert detail(result, "source") == f"rows of orders are not those of {ledger}"
+
+
+def test_a_source_that_went_on_is_compared_up_to_the_newest_row_of_the_copy(artefact: Path, ledger: Path) -> None:
+    sql("INSERT INTO fills (order_id, quantity) VALUES (7, 1)", "UPDATE orders SET note='' WHERE id=7")(ledger)
+    with other_process(holding(ledger, "INSERT INTO fills (order_id, quantity) VALUES (8, 1)")):
+        assert verify(artefact, source=Source(ledger, ["fills"])).status == "ok"
+        assert failed(verify(artefact, source=Source(ledger))) == {"source"}
+    sql("UPDATE fills SET quantity=2 WHERE id=7")(ledger)
+    assert failed(verify(artefact, source=Source(ledger, ["fills"]))) == {"source"}
+
+
+@pytest.mark.parametrize(
+    ("damage", "text"),
+    [
+        (lambda path: path.unlink(), "{path} does not exist"),
+        (sql("DROP TABLE empty"), "schema_sha256 is {schema}, that of {path} is "),
+    ],
+)
+def test_a_source_that_cannot_be_compared_is_a_failure(
+    original: Snapshot, artefact: Path, ledger: Path, damage: Damage, text: str
+) -> None:
+    damage(ledger)
+    words = {"path": ledger, "schema": original.manifest["schema_sha256"]}
+    assert detail(verify(artefact, source=Source(ledger)), "source").startswith(text.format(**words))
+
+
+def test_a_table_that_the_source_does_not_have_is_named(artefact: Path, ledger: Path) -> None:
+    result = verify(artefact, source=Source(ledger, ["trades"]))
+    assert detail(result, "source") == f"{ledger} has no table trades; it has empty, fills, orders"
+
+
+# --- The hash of rows -------------------------------------------------------------------------------------------------
+
+
+def sha3_of(query: str, rows: Sequence[tuple[Any, ...]]) -> str:
+    """The definition at the head of SQLite's shathree.c, once more."""
+    digest = hashlib.sha3_256(f"S{len(query)}:{query}".encode())
+    for row in rows:
+        digest.update(b"R")
+        for value in row:
+            if value is None:
+                digest.update(b"N")
+            elif isinstance(value, int):
+                digest.update(b"I" + value.to_bytes(8, "big", signed=True))
+            elif isinstance(value, float):
+                digest.update(b"F" + struct.pack(">d", value))
+            else:
+                data = value.encode() if isinstance(value, str) else value
+                digest.update(f"{'T' if isinstance(value, str) else 'B'}{len(data)}:".encode() + data)
+    return digest.hexdigest()
+
+
+def test_the_hash_of_rows_is_the_one_that_sqlite_defines(tmp_path: Path) -> None:
+    rows = [(1, None, 1.5, "a\0b", b"\x00\xff"), (2, -(2**63), 1e300, "it's", b"it's"), (3, "ü", -0.0, "", b"")]
+    path = tmp_path / "kinds.db"
+    with connected(path) as connection:
+        connection.execute("""CREATE TABLE "it's ""odd""\" (id INTEGER PRIMARY KEY, a, b, c, d)""")
+        connection.executemany("""INSERT INTO "it's ""odd""\" VALUES (?, ?, ?, ?, ?)""", rows)
+    query = """SELECT * FROM "it's ""odd""\" NOT INDEXED"""
+    assert hash_tables(path, ['it\'s "odd"']) == {'it\'s "odd"': sha3_of(query, rows)}
+
+
+def test_tables_whose_rows_cannot_be_read_are_named(artefact: Path) -> None:
+    with pytest.raises(content.FileProblem, match=r"^rows of more, trades cannot be read \(.*no such table: trades"):
+        hash_tables(artefact, ["fills", "more", "trades"])
+
+
+# --- Limits -----------------------------------------------------------------------------------------------------------
+
+
+def test_what_does_not_fit_into_the_time_is_inconclusive(artefact: Path) -> None:
+    result = verify(artefact, mode="deep", time_limit=0.0)
+    assert (result.status, failed(result)) == ("inconclusive", set())
+    assert detail(result, "file") == "the time limit of 0 s was reached"
+
+
+ENDLESS = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 1000000000) SELECT count(*) FROM n"
+
+
+def test_a_query_ends_when_the_time_is_over(artefact: Path) -> None:
+    limit = TimeLimit(0.2)
+    with (
+        pytest.raises(content.FileProblem, match=r"^the time limit was reached while "),
+        opened(artefact, limit=limit) as one,
+    ):
+        one.execute(ENDLESS).fetchone()
+    with pytest.raises(content.FileProblem, match=r"^the time limit of 0.2 s was reached$"):
+        hash_queries(artefact, {"endless": ENDLESS}, TimeLimit(0.2))
+
+
+def verified_in_memory(path: Path, limit: int) -> str:
+    """The status of a deep verification by a process of its own, which may allocate so many bytes."""
+    script = (
+        "import sys; from pathlib import Path; from module_utils.sqlite_verify import verify;"
+        f" print(verify(Path(sys.argv[1]), mode='deep', memory_limit={limit}).status)"
     )
+    plugins = Path(sqlite_verify.__file__).resolve().parents[1]
+    command = [sys.executable, "-c", script, path]
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(plugins)}, capture_output=True, check=False)
+    assert done.stderr == b""
+    return done.stdout.decode().strip()
+
+
+def test_what_does_not_fit_into_the_memory_is_inconclusive(artefact: Path) -> None:
+    assert verified_in_memory(compress(artefact, ".xz"), 1 << 20) == "inconclusive"
+
+
+def test_the_memory_that_is_enough_does_not_grow_with_the_database(tmp_path: Path) -> None:
+    limit = 50 << 20
+    large = make_ledger(tmp_path / "large.db", rows=8_000, note_size=6_000, journal_mode="delete")
+    assert large.stat().st_size > limit
+    assert verified_in_memory(compress(large, ".zst"), limit) == "ok"
+
+
+def test_a_memory_limit_ends_with_the_verification(artefact: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    assert verify(artefact, memory_limit=1 << 40).status == "ok"
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
 
 
 # --- Scratch space ----------------------------------------------------------------------------------------------------
@@ -556,12 +614,31 @@ def test_zst_without_the_program_is_inconclusive(artefact: Path, monkeypatch: py
 def test_too_little_scratch_space_is_inconclusive_and_says_how_much(
     artefact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_verify.shutil, "disk_usage", lambda _path: shutil._ntuple_diskusage(0, 0, 1000))  # type: ignore[attr-defined]
+    monkeypatch.setattr(content.shutil, "disk_usage", lambda _path: shutil._ntuple_diskusage(0, 0, 1000))
     result = verify(artefact, scratch_directory=tmp_path)
     assert result.status == "inconclusive"
     text = detail(result, "copy")
     assert text.startswith(f"{tmp_path}/ballast-verify-")
     assert text.endswith(f" has 1000 bytes free, {artefact.stat().st_size} are needed")
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next_one_and_nothing_of_a_living_one(
+    artefact: Path, tmp_path: Path
+) -> None:
+    def work() -> object:
+        holder = content.scratch(sqlite_verify.SCRATCH, tmp_path)
+        (holder.__enter__() / "content.db").touch()
+        return holder
+
+    def left() -> int:
+        return len(list(tmp_path.glob(f"{sqlite_verify.SCRATCH}*")))
+
+    with other_process(work):
+        assert verify(artefact, scratch_directory=tmp_path).status == "ok"
+        assert left() == 1
+    assert left() == 1, "a killed run cleans nothing"
+    assert verify(artefact, scratch_directory=tmp_path).status == "ok"
+    assert left() == 0
 
 
 def test_a_missing_scratch_directory_is_inconclusive(artefact: Path, tmp_path: Path) -> None:
@@ -652,7 +729,7 @@ def test_a_live_file_that_is_no_database_is_a_failure(tmp_path: Path) -> None:
     [((3, 6, 23), False), ((3, 7, 0), True), ((3, 40, 1), True), ((3, 51, 2), True), ((3, 51, 3), False)],
 )
 def test_versions_with_the_wal_reset_bug_are_known(version: tuple[int, ...], affected: bool) -> None:
-    assert sqlite_verify.has_wal_reset_bug(version) is affected
+    assert has_wal_reset_bug(version) is affected
 
 
 def test_the_default_clock_is_utc(artefact: Path) -> None:

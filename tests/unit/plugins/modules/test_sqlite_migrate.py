@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.ballast.trading.plugins.module_utils.sqlite_verify import has_wal_reset_bug
+from ansible_collections.ballast.trading.plugins.module_utils.sqlite_read import has_wal_reset_bug
 from ansible_collections.ballast.trading.plugins.modules import sqlite_migrate
 from tests.unit.plugins.sqlite_samples import connected, run_module
 

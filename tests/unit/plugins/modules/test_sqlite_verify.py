@@ -40,8 +40,8 @@ def test_a_good_database_passes_and_nothing_changes(
         "empty": 0,
     }
     assert [check["name"] for check in result["checks"]] == [
-        "file", "sidecars", "copy", "header", "opens", "integrity", "foreign_keys", "tables", "rows", "min_rows",
-        "schema_version", "freshness",
+        "file", "sidecars", "checksum", "copy", "header", "opens", "integrity", "foreign_keys", "tables", "rows",
+        "min_rows", "schema_version", "freshness",
     ]  # fmt: skip
 
 
@@ -63,7 +63,7 @@ def test_a_bad_database_fails_the_task_with_every_problem_and_the_whole_result(
     assert (result["failed"], result["status"]) == (True, "failed")
     assert result["failed_checks"] == ["min_rows", "schema_version"]
     assert result["msg"] == (
-        f"{path} is bad, 2 of 11 checks failed: min_rows: fills has 400 rows, expected at least 500;"
+        f"{path} is bad, 2 of 12 checks failed: min_rows: fills has 400 rows, expected at least 500;"
         " schema_version: schema version (user_version) is 3, expected 9"
     )
     assert result["size_bytes"] == path.stat().st_size
@@ -83,7 +83,7 @@ def test_what_could_not_be_tried_fails_the_task_too(path: Path, capsys: pytest.C
     result = run_module(sqlite_verify, arguments, capsys)
     assert (result["failed"], result["status"], result["failed_checks"]) == (True, "inconclusive", [])
     assert result["msg"].startswith(
-        f"{path} is not verified, 7 of 9 checks inconclusive: copy: No such file or directory ({path.parent}/no/"
+        f"{path} is not verified, 7 of 10 checks inconclusive: copy: No such file or directory ({path.parent}/no/"
     )
 
 
