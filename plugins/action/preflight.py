@@ -43,6 +43,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         looked = self.look_at_host(host, report.values, variables)
         elsewhere = [
             *configuration.shared_account(report.values, host, self.accounts(variables)),
+            *configuration.code_of_engine(report.values, self.code(report.values)),
             *(Problem(**problem) for problem in looked["problems"]),
             *configuration.beyond_host(report.values, looked["facts"]),
         ]
@@ -94,6 +95,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             with suppress(AnsibleError, KeyError):  # that host's own preflight says what is wrong with it
                 found[name] = str(variables["hostvars"][name]["ballast_account"])
         return found
+
+    def code(self, values: Mapping[str, Any]) -> Path:
+        """The folder that the release will be given, as the action plugin of the module ``release`` finds it."""
+        return Path(self._loader.path_dwim(str(values.get("trading_engine_files", ""))))
 
     def ledger(self, values: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, Any] | None:
         """The ledger as its role wants it, by the role's own expressions; None where that makes no sense."""

@@ -11,11 +11,11 @@ import zlib
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible.module_utils.common.validation import check_type_list
+from ansible.module_utils.common.validation import check_type_dict, check_type_list
 from ansible.plugins.action import ActionBase
 
 from ..plugin_utils.origin import origin
-from ..plugin_utils.tree import TreeFile, render_trees
+from ..plugin_utils.tree import TreeFile, plain_files, render_trees
 
 MANAGED = "Part of a release of ballast.trading: never edit it here, change the inventory and deploy again"
 
@@ -34,6 +34,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if arguments.get("trees"):
             trees = [{"src": tree, "dest": ""} for tree in check_type_list(arguments["trees"])]
             files = render_trees(self, task_vars or {}, trees, MANAGED)
+            for destination, folder in check_type_dict(arguments.get("files") or {}).items():
+                added = plain_files(self, folder, f"/{destination}")
+                if twice := sorted(files.keys() & added.keys()):
+                    raise AnsibleActionFail(f"{twice[0]} has two sources: {files[twice[0]].source} and {folder}")
+                files |= added
             document["files"] = {path.lstrip("/"): _text(file) for path, file in files.items()}
         arguments["payload"] = base64.b64encode(zlib.compress(json.dumps(document).encode())).decode()
         result.update(self._execute_module(module_args=arguments, task_vars=task_vars))

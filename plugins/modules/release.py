@@ -46,6 +46,14 @@ options:
       - Mutually exclusive with O(release).
     type: list
     elements: path
+  files:
+    description:
+      - Folders of the controller that become part of the release as they are, beside the O(trees), each by the place
+        that it takes in the release. Relative ones are searched beside the playbook.
+      - Text files only.
+    type: dict
+    default: {}
+    version_added: 0.1.0
   release:
     description:
       - Id of a release that exists on the host, or V(previous), to activate instead of staging one.
@@ -86,6 +94,14 @@ EXAMPLES = r"""
     stack: paper-main
     trees:
       - release
+
+- name: Deploy an engine with code of its own
+  ballast.trading.release:
+    stack: paper-main
+    trees:
+      - release
+    files:
+      engine/files: "{{ inventory_dir }}/../../algorithms/mean_reversion"
 
 - name: Return to the previous release
   ballast.trading.release:
@@ -272,6 +288,7 @@ def main() -> None:
             "stack": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["staged", "active", "absent"], "default": "active"},
             "trees": {"type": "list", "elements": "path"},
+            "files": {"type": "dict", "default": {}},
             "release": {"type": "str"},
             "keep": {"type": "int"},
             "secrets_changed": {"type": "bool", "default": False, "no_log": False},

@@ -20,6 +20,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.yaml import yaml_load
 
 from ..module_utils.host_facts import Problem, WantedPort
+from ..module_utils.readiness import probe_mistakes
 
 Options = Mapping[str, Mapping[str, Any]]
 
@@ -89,7 +90,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "trading_engine_stable_seconds": (0, 86400),
     "trading_engine_standby_client_id": (1, 2**31 - 1),
     "trading_engine_stop_grace_seconds": (1, 3600),
-    "trading_engine_uid": (1, 2**31 - 1),  # never root
+    "trading_engine_uid": (0, 2**31 - 1),
 }
 MEMORY_PATTERN = re.compile(r"(?P<count>[0-9]+)(?P<unit>[kmg])b?", re.IGNORECASE)
 MEMORY_UNITS: Mapping[str, int] = {"k": 1024, "m": 1024**2, "g": 1024**3}
@@ -135,6 +136,32 @@ ENVIRONMENT_OWNERS: Mapping[str, Mapping[str, str]] = {
         "BALLAST_STANDBY_CLIENT_ID": "trading_engine_standby_client_id",
     },
 }
+# The same for kinds of engines that do not keep the contract, and for LEAN's settings, none of which may be secret.
+KIND_ENVIRONMENT_OWNERS: Mapping[str, Mapping[str, str]] = {
+    "nautilus": {"TWS_ACCOUNT": "ballast_account"},
+    "rustybt": {
+        "IB_ACCOUNT": "ballast_account",
+        "IB_CLIENT_ID": "trading_engine_client_id",
+        "IB_HOST": "the stack's gateway",
+        "IB_PORT": "the stack's gateway",
+    },
+}
+LEAN_OWNERS: Mapping[str, str] = {
+    "environment": "the kind, which trades through the stack's gateway",
+    "ib-account": "ballast_account",
+    "ib-host": "the stack's gateway",
+    "ib-password": "the stack's gateway, which holds the login",
+    "ib-port": "the stack's gateway",
+    "ib-trading-mode": "ballast_environment",
+    "ib-user-name": "the stack's gateway, which holds the login",
+    "data-folder": "the kind, whose folders are mounted there",
+    "object-store-root": "the kind, whose folders are mounted there",
+    "results-destination-folder": "the kind, whose folders are mounted there",
+}
+SETTABLE = re.compile(r"[a-z0-9_]+")
+LEAN_CODE = "/LeanCLI/"
+# What is larger than any code is data, and data belongs into the engine's folder.
+MOST_CODE_MB = 4
 
 
 @dataclass(frozen=True)
@@ -515,13 +542,20 @@ def image_of_gateway(values: Mapping[str, Any]) -> Iterator[Problem]:
 def environments_unowned(values: Mapping[str, Any]) -> Iterator[Problem]:
     """Free environment variables do not override what a role sets from a checked variable."""
     for variable, owners in ENVIRONMENT_OWNERS.items():
-        for name in sorted(values.get(variable, {}).keys() & owners.keys()):
-            yield Problem(
-                where=f"{variable}.{name}",
-                seen=HIDDEN,
-                wanted=f"not set here, because it follows from {owners[name]}",
-                fix=f"Remove it and set {owners[name]}.",
-            )
+        yield from unowned(variable, values.get(variable, {}), owners)
+
+
+def unowned(variable: str, settings: Mapping[str, Any], owners: Mapping[str, str]) -> Iterator[Problem]:
+    """A problem for each of these settings that has an owner already."""
+    for name in sorted(settings.keys() & owners.keys()):
+        owner = owners[name]
+        fix = f"Remove it and set {owner}." if SETTABLE.fullmatch(owner) else "Remove it."
+        yield Problem(
+            where=f"{variable}.{name}",
+            seen=HIDDEN,
+            wanted=f"not set here, because it follows from {owner}",
+            fix=fix,
+        )
 
 
 def images_pinned(values: Mapping[str, Any]) -> Iterator[Problem]:
@@ -598,13 +632,108 @@ def distinct(values: Mapping[str, Any], names: Collection[str], wish: str) -> It
             yield Problem(where=name, seen=f"{value}, the same as {holder}", wanted=wish, fix="Change one of the two.")
 
 
+def image_of_engine(values: Mapping[str, Any]) -> Iterator[Problem]:
+    """The image is of the kind that the role drives, as far as a name can tell."""
+    kind, image = values.get("trading_engine_kind"), values.get("trading_engine_image", "")
+    other = {"reference-engine": "reference", "quantconnect/lean": "lean", "nautilus_trader": "nautilus"}
+    for name, of_kind in other.items():
+        if name in image and kind is not None and kind not in (of_kind, "plain"):
+            yield Problem(
+                where="trading_engine_kind",
+                seen=kind,
+                wanted=f"{of_kind}, because trading_engine_image is {image}",
+                fix="Change one of the two.",
+            )
+
+
+def root_for_lean_only(values: Mapping[str, Any]) -> Iterator[Problem]:
+    """LEAN's image is made to run as root; nothing else needs to."""
+    if values.get("trading_engine_uid") == 0 and values.get("trading_engine_kind", "lean") != "lean":
+        yield Problem(
+            where="trading_engine_uid",
+            seen="0, which is root",
+            wanted="a user of the engine's own, such as 10001",
+            fix="Give it the user id that the engine's image runs as.",
+        )
+
+
+def probe_of_engine(values: Mapping[str, Any]) -> Iterator[Problem]:
+    """An engine that keeps the contract is asked; any other is observed, in a way that can be understood."""
+    kind, probe = values.get("trading_engine_kind"), values.get("trading_engine_probe")
+    if not probe or kind is None:
+        return
+    if kind == "reference":
+        yield Problem(
+            where="trading_engine_probe",
+            seen=describe(probe),
+            wanted="none, because an engine that keeps the contract says itself how it is",
+            fix="Remove it, or set trading_engine_kind to what the engine is.",
+        )
+        return
+    for where, seen, wish in probe_mistakes(probe, "trading_engine_probe"):
+        yield Problem(where=where, seen=seen, wanted=wish, fix="Correct the probe. See docs/engines.md.")
+
+
+def environment_of_kind(values: Mapping[str, Any]) -> Iterator[Problem]:
+    """As environments_unowned, for what only one kind of engine reads."""
+    owners = KIND_ENVIRONMENT_OWNERS.get(values.get("trading_engine_kind", ""), {})
+    yield from unowned("trading_engine_environment", values.get("trading_engine_environment", {}), owners)
+
+
+def settings_of_lean(values: Mapping[str, Any]) -> Iterator[Problem]:
+    """LEAN's settings name an algorithm that is there, and leave to the stack what the stack decides."""
+    config = values.get("trading_engine_config")
+    if values.get("trading_engine_kind") != "lean" or config is None:
+        return
+    yield from unowned("trading_engine_config", config, LEAN_OWNERS)
+    if not config.get("algorithm-type-name"):
+        yield Problem(
+            where="trading_engine_config.algorithm-type-name",
+            seen="not set",
+            wanted="the class of the algorithm",
+            fix="Set it to the name of the class in your algorithm's file.",
+        )
+    location = str(config.get("algorithm-location", f"{LEAN_CODE}main.py"))
+    if location.startswith(LEAN_CODE) and not values.get("trading_engine_files"):
+        yield Problem(
+            where="trading_engine_files",
+            seen="not set",
+            wanted=f"the folder with your algorithm, because algorithm-location is {location}",
+            fix="Set it to the folder of your LEAN project; or name an algorithm in the image by algorithm-location.",
+        )
+
+
+def code_of_engine(values: Mapping[str, Any], folder: Path) -> Iterator[Problem]:
+    """The engine's code is there, on the controller; ``folder`` is what trading_engine_files means."""
+    files = values.get("trading_engine_files")
+    if not files:
+        return
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1024**2
+    config = values.get("trading_engine_config", {})
+    location = str(config.get("algorithm-location", f"{LEAN_CODE}main.py"))
+    missing = location.removeprefix(LEAN_CODE) if location.startswith(LEAN_CODE) else ""
+    if not folder.is_dir():
+        seen, wish = f"{files}, which is no folder here", "a folder on the controller"
+    elif size > MOST_CODE_MB:
+        seen, wish = (
+            f"{files}, {size:.1f} MiB",
+            f"at most {MOST_CODE_MB} MiB of text; data goes into the engine's folder",
+        )
+    elif values.get("trading_engine_kind") == "lean" and missing and not (folder / missing).is_file():
+        seen, wish = f"{files}, without {missing}", f"a folder that holds {missing}, which is algorithm-location"
+    else:
+        return
+    yield Problem(where="trading_engine_files", seen=seen, wanted=wish, fix="Correct the path.")
+
+
 Rule = Callable[[Mapping[str, Any]], Iterator[Problem]]
 
 
 def ledger_of_engine(values: Mapping[str, Any]) -> Iterator[Problem]:
-    """The engine's user owns the ledger, or the engine could not write it."""
+    """The engine's user owns the ledger, or the engine could not write it. Only one that keeps the contract does."""
     owner, engine = values.get("ledger_owner"), values.get("trading_engine_uid")
-    if None not in (owner, engine) and owner != engine:
+    reference = values.get("trading_engine_kind", "reference") == "reference"
+    if None not in (owner, engine) and owner != engine and reference:
         yield Problem(
             where="ledger_owner",
             seen=describe(owner),
@@ -627,6 +756,11 @@ RULES: tuple[Rule, ...] = (
     client_ids_distinct,
     ports_distinct,
     ledger_of_engine,
+    image_of_engine,
+    root_for_lean_only,
+    probe_of_engine,
+    environment_of_kind,
+    settings_of_lean,
 )
 
 
@@ -648,6 +782,7 @@ def beyond_host(values: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator
     if facts:
         yield from cpus_of_host(values, facts)
         yield from compose_of_host(values, facts)
+        yield from lean_on_host(values, facts)
 
 
 def cpus_of_host(values: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[Problem]:
@@ -661,6 +796,17 @@ def cpus_of_host(values: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterato
                 wanted=f"at most {facts['cpus']}, the processors of the host",
                 fix=f"Lower {name}, or use a larger host.",
             )
+
+
+def lean_on_host(values: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[Problem]:
+    """LEAN refuses to trade through Interactive Brokers on ARM."""
+    if values.get("trading_engine_kind") == "lean" and facts["architecture"] != "amd64":
+        yield Problem(
+            where="trading_engine_kind",
+            seen=f"lean, on {facts['architecture']}",
+            wanted="amd64, because LEAN does not trade through Interactive Brokers on any other",
+            fix="Use another host, or another engine.",
+        )
 
 
 def compose_of_host(values: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[Problem]:

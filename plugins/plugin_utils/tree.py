@@ -64,6 +64,24 @@ def render_trees(
     return files
 
 
+def plain_files(action: ActionBase, folder: str, destination: str) -> dict[str, TreeFile]:
+    """Every file below a folder as it is, by destination: nothing is rendered, whatever its name or content.
+
+    A relative folder is looked for beside the playbook. Raises AnsibleActionFail when it is not there or holds nothing.
+    """
+    root = Path(action._loader.path_dwim(folder))
+    files = {}
+    for path in sorted(root.rglob("*")):
+        parts = path.relative_to(root).parts
+        if path.is_file() and not any(fnmatch.fnmatch(part, pattern) for part in parts for pattern in IGNORED):
+            place = "/".join((destination.rstrip("/"), *parts))
+            files[place] = TreeFile(place, path.read_bytes(), bool(path.stat().st_mode & 0o100), str(path))
+    if not files:
+        seen = "it holds no file" if root.is_dir() else "it is not a folder"
+        raise AnsibleActionFail(f"folder {root} cannot become part of the release: {seen}")
+    return files
+
+
 class _Renderer:
     def __init__(
         self, action: ActionBase, task_vars: dict[str, Any], folder: Path, managed: str, problems: list[str]

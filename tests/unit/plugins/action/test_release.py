@@ -29,16 +29,16 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run the action in a play below tmp_path; returns the arguments that reach the module."""
     rendered_with: list[Any] = []
 
-    def call(files: dict[str, bytes] = RENDERED, **arguments: Any) -> dict[str, Any]:
+    def call(rendered: dict[str, bytes] = RENDERED, **arguments: Any) -> dict[str, Any]:
         def render(_action: object, variables: object, trees: object, managed: str) -> dict[str, TreeFile]:
             rendered_with.extend([variables, trees, managed])
-            return {path: TreeFile(path, content, False, f"templates{path}.j2") for path, content in files.items()}
+            return {path: TreeFile(path, content, False, f"templates{path}.j2") for path, content in rendered.items()}
 
         monkeypatch.setattr(action, "render_trees", render)
         monkeypatch.setattr(ActionBase, "run", lambda *_arguments: {})
         plugin = action.ActionModule.__new__(action.ActionModule)
         plugin._task = SimpleNamespace(args=arguments)
-        plugin._loader = SimpleNamespace(get_basedir=lambda: str(tmp_path))
+        plugin._loader = SimpleNamespace(get_basedir=lambda: str(tmp_path), path_dwim=lambda path: str(tmp_path / path))
         plugin._execute_module = lambda module_args, **_: {"sent": module_args, "changed": True}
         result = plugin.run(task_vars={"level": 3})
         assert result["changed"] is True
@@ -67,6 +67,35 @@ def test_the_rendered_files_travel_in_one_call_with_the_arguments(run: Run) -> N
     assert managed == (
         "Part of a release of ballast.trading: never edit it here, change the inventory and deploy again"
     )
+
+
+def test_a_folder_of_code_becomes_part_of_the_release_as_it_is(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "mean/lib/__pycache__").mkdir(parents=True)
+    for name, text in {"main.py.j2": "{{ no template }}", "lib/a.py": "a = 1", "lib/__pycache__/a.pyc": "-"}.items():
+        (tmp_path / "mean" / name).write_text(text)
+    sent = run(stack="dev-main", trees=["release"], files={"engine/files": "mean"})
+    assert unpack(sent["payload"])["files"].keys() - {path.lstrip("/") for path in RENDERED} == {
+        "engine/files/main.py.j2",
+        "engine/files/lib/a.py",
+    }
+    assert unpack(sent["payload"])["files"]["engine/files/main.py.j2"] == "{{ no template }}"
+
+
+def test_a_folder_of_code_that_is_not_there_is_refused(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(
+        AnsibleActionFail, match=f"^folder {tmp_path}/mean cannot become part of the release: it is not"
+    ):
+        run(stack="dev-main", trees=["release"], files={"engine/files": "mean"})
+    (tmp_path / "mean").mkdir()
+    with pytest.raises(AnsibleActionFail, match=r"it holds no file$"):
+        run(stack="dev-main", trees=["release"], files={"engine/files": "mean"})
+
+
+def test_a_file_of_the_release_has_one_source(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "mean").mkdir()
+    (tmp_path / "mean/engine.yaml").write_text("-")
+    with pytest.raises(AnsibleActionFail, match=r"^/engine/config/engine\.yaml has two sources: templates/engine/"):
+        run(stack="dev-main", trees=["release"], files={"engine/config": "mean"})
 
 
 def test_trees_may_be_written_as_any_list_of_a_module(run: Run) -> None:

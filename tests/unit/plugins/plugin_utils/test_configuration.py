@@ -66,7 +66,26 @@ def test_a_good_configuration_has_no_problem(environment: str) -> None:
     assert problems_of(ENVIRONMENTS[environment]) == []
 
 
+LEAN: dict[str, Any] = {
+    "trading_engine_kind": "lean",
+    "trading_engine_image": "quantconnect/lean:17000",
+    "trading_engine_uid": 0,
+    "trading_engine_files": "algorithms/mean",
+    "trading_engine_config": {"algorithm-type-name": "Mean"},
+}
+
 GOOD = [
+    ("paper", LEAN),
+    (
+        "paper",
+        LEAN
+        | {
+            "trading_engine_files": "",
+            "trading_engine_config": {"algorithm-type-name": "Mean", "algorithm-location": "Mean.dll"},
+        },
+    ),
+    ("paper", {"trading_engine_kind": "plain", "trading_engine_uid": 1000, "ledger_owner": 10001}),
+    ("paper", {"trading_engine_kind": "plain", "trading_engine_environment": {"IB_PORT": "4004"}}),
     ("dev", {"ballast_stack": "a"}),
     ("dev", {"ballast_stack": "a" * 31}),
     ("dev", {"ballast_stack": "bluebell"}),
@@ -303,7 +322,101 @@ BAD: list[tuple[str, dict[str, Any], tuple[str, str, str, str]]] = [
         ("trading_engine_client_id", "0", "a number from 1 to 2147483647", CORRECT),
     ),
     ("paper", {"backup_cron_hour": 24}, ("backup_cron_hour", "24", "a number from 0 to 23", CORRECT)),
-    ("paper", {"trading_engine_uid": 0}, ("trading_engine_uid", "0", "a number from 1 to 2147483647", CORRECT)),
+    ("paper", {"trading_engine_uid": -1}, ("trading_engine_uid", "-1", "a number from 0 to 2147483647", CORRECT)),
+    (
+        "paper",
+        {"trading_engine_kind": "plain", "trading_engine_uid": 0},
+        (
+            "trading_engine_uid",
+            "0, which is root",
+            "a user of the engine's own, such as 10001",
+            "Give it the user id that the engine's image runs as.",
+        ),
+    ),
+    (
+        "paper",
+        {"trading_engine_kind": "zipline"},
+        (
+            "trading_engine_kind",
+            "'zipline'",
+            "one of reference, lean, nautilus, rustybt, plain",
+            f"{CORRECT} {see('trading_engine')}",
+        ),
+    ),
+    (
+        "paper",
+        LEAN | {"trading_engine_kind": "nautilus", "trading_engine_uid": 10001},
+        (
+            "trading_engine_kind",
+            "nautilus",
+            "lean, because trading_engine_image is quantconnect/lean:17000",
+            "Change one of the two.",
+        ),
+    ),
+    (
+        "paper",
+        {"trading_engine_kind": "reference", "trading_engine_probe": {"kind": "container"}},
+        (
+            "trading_engine_probe",
+            "a dict of 1",
+            "none, because an engine that keeps the contract says itself how it is",
+            "Remove it, or set trading_engine_kind to what the engine is.",
+        ),
+    ),
+    (
+        "paper",
+        {"trading_engine_kind": "plain", "trading_engine_probe": {"kind": "log"}},
+        (
+            "trading_engine_probe.ready",
+            "not set",
+            "a value, because the kind is log",
+            "Correct the probe. See docs/engines.md.",
+        ),
+    ),
+    (
+        "paper",
+        {
+            "trading_engine_kind": "rustybt",
+            "trading_engine_image": "me/rustybt:1",
+            "trading_engine_environment": {"IB_PORT": "7496"},
+        },
+        (
+            "trading_engine_environment.IB_PORT",
+            "(hidden)",
+            "not set here, because it follows from the stack's gateway",
+            "Remove it.",
+        ),
+    ),
+    (
+        "paper",
+        LEAN | {"trading_engine_config": {"algorithm-type-name": "Mean", "ib-password": "correct horse"}},
+        (
+            "trading_engine_config.ib-password",
+            "(hidden)",
+            "not set here, because it follows from the stack's gateway, which holds the login",
+            "Remove it.",
+        ),
+    ),
+    (
+        "paper",
+        LEAN | {"trading_engine_config": {}},
+        (
+            "trading_engine_config.algorithm-type-name",
+            "not set",
+            "the class of the algorithm",
+            "Set it to the name of the class in your algorithm's file.",
+        ),
+    ),
+    (
+        "paper",
+        LEAN | {"trading_engine_files": ""},
+        (
+            "trading_engine_files",
+            "not set",
+            "the folder with your algorithm, because algorithm-location is /LeanCLI/main.py",
+            "Set it to the folder of your LEAN project; or name an algorithm in the image by algorithm-location.",
+        ),
+    ),
     (
         "paper",
         {"ib_gateway_auto_restart_time": "23:45"},
@@ -696,3 +809,35 @@ def test_a_number_of_hosts_at_a_time_that_stands_in_a_file_has_no_effect() -> No
         )
     ]
     assert problems_of({**PAPER, "ballast_batch": 2}) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "seen", "wanted"),
+    [
+        ("main.py", "class Mean: ...", None, None),
+        ("other.py", "", "mean, without main.py", "a folder that holds main.py, which is algorithm-location"),
+        (
+            "main.py",
+            "#" * 5 * 1024**2,
+            "mean, 5.0 MiB",
+            "at most 4 MiB of text; data goes into the engine's folder",
+        ),
+        (None, "", "mean, which is no folder here", "a folder on the controller"),
+    ],
+)
+def test_the_code_of_an_engine_is_there_before_anything_is_touched(
+    tmp_path: Path, name: str | None, text: str, seen: str | None, wanted: str | None
+) -> None:
+    if name:
+        (tmp_path / "mean").mkdir()
+        (tmp_path / "mean" / name).write_text(text)
+    values = LEAN | {"trading_engine_files": "mean"}
+    found = [(problem.seen, problem.wanted) for problem in configuration.code_of_engine(values, tmp_path / "mean")]
+    assert found == ([(seen, wanted)] if seen else [])
+
+
+@pytest.mark.parametrize(("architecture", "good"), [("amd64", True), ("arm64", False)])
+def test_lean_needs_the_architecture_that_it_trades_on(architecture: str, good: bool) -> None:
+    facts = {"cpus": 4, "architecture": architecture}
+    found = [problem.seen for problem in configuration.beyond_host(LEAN, facts)]
+    assert found == ([] if good else ["lean, on arm64"])
