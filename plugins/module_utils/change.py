@@ -75,7 +75,7 @@ def change(
         if permit.force_reason:
             text = "; ".join(filter(None, [text, f"forced: {permit.force_reason}"]))
         hooks = _Hooks(stack, act, by, release, permit.force_reason, say)
-        with _in_good_order():
+        with in_good_order():
             try:
                 with Journal(stack).act(act, by, complain=say, text=text, release=release) as under_way:
                     if deploys:
@@ -211,7 +211,7 @@ class _Hooks:
 
 
 @contextmanager
-def _in_good_order() -> Iterator[None]:
+def in_good_order() -> Iterator[None]:
     """Let SIGTERM end a change as Ctrl-C does, so that what ran is put back; a lost terminal does not end it."""
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from .activation import ActivationError, Activator
 from .change import ChangeRefused, Permit
 from .commands import CommandError
 from .journal import Journal, JournalError, describe, operator
+from .logs import SERVICES
 from .releases import ReleaseError
 from .stack import StackError, load_stack, stack_names
 
@@ -100,6 +102,26 @@ def _parser() -> argparse.ArgumentParser:
     unlock.add_argument("stack")
     unlock.set_defaults(verb=_unlock)
 
+    emergency = verbs.add_parser("emergency-stop", help="cancel every order, close every position, halt trading: now")
+    emergency.add_argument("stack")
+    emergency.add_argument("--reason", type=_text, required=True, help="why; it is recorded")
+    emergency.add_argument("--timeout", type=_seconds, default=60.0, help="seconds that the broker has for it (60)")
+    emergency.set_defaults(verb=_emergency_stop)
+
+    resume = verbs.add_parser("resume", help="lift the halt of an emergency stop or of a limit")
+    resume.add_argument("stack")
+    resume.add_argument("--reason", type=_text, required=True, help="why; it is recorded")
+    resume.set_defaults(verb=_resume)
+
+    logs = verbs.add_parser("logs", help="what all services of a stack wrote, merged by time")
+    logs.add_argument("stack")
+    logs.add_argument("--follow", "-f", action="store_true", help="go on with what comes; Ctrl-C ends it")
+    logs.add_argument("--since", default="", type=_since, help="a span or a time: 15min, 2h, today, '2026-11-22 20:45'")
+    logs.add_argument("--grep", type=_pattern, default="", help="only messages that hold this regular expression")
+    logs.add_argument("--lines", "-n", type=_count, help="so many of the newest; 0 for all (100, with --since all)")
+    logs.add_argument("--service", action="append", choices=SERVICES, help="only this service; may be repeated")
+    logs.set_defaults(verb=_logs)
+
     backup = verbs.add_parser("backup", help="take a verified snapshot of a stack's ledger")
     backup.add_argument("stack")
     backup.add_argument(
@@ -165,6 +187,29 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= 3600:
+        raise argparse.ArgumentTypeError(f"{text!r}: wanted seconds above 0, at most 3600")
+    return seconds
+
+
+def _since(text: str) -> str:
+    """As journalctl takes it, where a span that begins with a minus would look like an option here."""
+    return f"-{text}" if re.fullmatch(r"[0-9]+ ?[a-z]+", text) else text
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no regular expression: {error}") from None
+    return text
+
+
 def _status(options: argparse.Namespace) -> int:
     from .status import stack_status, status_table
 
@@ -217,6 +262,47 @@ def _lock(options: argparse.Namespace) -> int:
 def _unlock(options: argparse.Namespace) -> int:
     held = stack_lock.unlock(load_stack(options.stack), operator())
     _say(f"unlocked; it was locked by {held}" if held else "it was not locked; nothing was changed")
+    return 0
+
+
+def _emergency_stop(options: argparse.Namespace) -> int:
+    from .emergency import EmergencyError, emergency_stop
+
+    try:
+        emergency_stop(load_stack(options.stack), options.reason, operator(), say=_say, timeout=options.timeout)
+    except EmergencyError:
+        return EXIT_FAILED  # all of it was said
+    return 0
+
+
+def _resume(options: argparse.Namespace) -> int:
+    from .emergency import ResumeError, resume
+
+    try:
+        _say(resume(load_stack(options.stack), options.reason, operator(), say=_say))
+    except ResumeError as error:
+        _complain(f"ballast: {error}")
+        return EXIT_FAILED
+    return 0
+
+
+def _logs(options: argparse.Namespace) -> int:
+    from .logs import read
+
+    lines = options.lines if options.lines is not None else (0 if options.since else 100)
+    entries = read(
+        load_stack(options.stack),
+        services=options.service or SERVICES,
+        lines=lines or None,
+        since=options.since,
+        pattern=options.grep,
+        follow=options.follow,
+    )
+    try:
+        for line in entries:
+            print(line, flush=options.follow)
+    except BrokenPipeError:  # as with `| head`; the interpreter's own last flush must not meet it again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,21 @@ class CommandError(Exception):
     """A command failed, could not be run, or took too long. The text names the command, its status and its output."""
 
 
-def run(
-    command: list[str], timeout: float = 60, env: dict[str, str] | None = None, *, with_errors: bool = False
-) -> str:
-    """Standard output of ``command``, ``with_errors`` what it wrote to standard error as well.
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended; whether its status is a failure is for the caller to say."""
 
-    Raises CommandError when it fails; ``timeout`` is in seconds.
+    status: int
+    output: str
+    complaints: str
+
+
+def outcome(
+    command: list[str], timeout: float = 60, env: dict[str, str] | None = None, *, with_errors: bool = False
+) -> Outcome:
+    """Run ``command`` to its end; ``with_errors``: its complaints are part of its output.
+
+    Raises CommandError when it cannot be run, or does not end within ``timeout`` seconds.
     """
     shown = " ".join(command)
     try:
@@ -43,10 +53,21 @@ def run(
         raise CommandError(f"`{shown}`: {command[0]} cannot be run ({error})") from error
     except subprocess.TimeoutExpired:
         raise CommandError(f"`{shown}` did not finish within {timeout:g} s") from None
-    if done.returncode:
-        output = ((done.stderr or "").strip() or done.stdout.strip() or "no output")[-2000:]
-        raise CommandError(f"`{shown}` failed with status {done.returncode}: {output}")
-    return done.stdout
+    return Outcome(done.returncode, done.stdout, done.stderr or "")
+
+
+def run(
+    command: list[str], timeout: float = 60, env: dict[str, str] | None = None, *, with_errors: bool = False
+) -> str:
+    """Standard output of ``command``, ``with_errors`` what it wrote to standard error as well.
+
+    Raises CommandError when it fails; ``timeout`` is in seconds.
+    """
+    done = outcome(command, timeout, env, with_errors=with_errors)
+    if done.status:
+        output = (done.complaints.strip() or done.output.strip() or "no output")[-2000:]
+        raise CommandError(f"`{' '.join(command)}` failed with status {done.status}: {output}")
+    return done.output
 
 
 # ---- containers ------------------------------------------------------------------------------------------------------
@@ -93,8 +114,12 @@ def compose(
     directory: Path, project: str, *arguments: str, env: dict[str, str] | None = None, timeout: float = 120
 ) -> str:
     """Run `docker compose` on ``directory``/compose.yaml (with the .env beside it)."""
+    return run([*compose_command(directory, project), *arguments], timeout=timeout, env=env)
+
+
+def compose_command(directory: Path, project: str) -> list[str]:
     base = ["docker", "compose", "--project-name", project, "--project-directory", str(directory)]
-    return run([*base, "--file", str(directory / "compose.yaml"), *arguments], timeout=timeout, env=env)
+    return [*base, "--file", str(directory / "compose.yaml")]
 
 
 def image_digest(reference: str) -> str | None:

@@ -13,6 +13,8 @@ from typing import Any
 
 from . import commands, ib_api
 from .activation import Activator
+from .books import last_known
+from .hold import held
 from .readiness import Readiness, gateway_session, probe_service
 from .releases import ReleaseError
 from .sqlite_snapshot import list_snapshots
@@ -32,6 +34,8 @@ _ROW_HEADINGS = (
     "positions",
     "healthy",
 )
+SCHEMA = 1
+"""Rises when a field of the document changes its meaning or goes. Fields may be added at any time."""
 
 
 def stack_status(stack: Stack) -> dict[str, Any]:
@@ -49,6 +53,7 @@ def stack_status(stack: Stack) -> dict[str, Any]:
     data, orders, ledger = (_part(answer.document, name) for name in ("data", "orders", "ledger"))
     positions = answer.document.get("positions")
     document: dict[str, Any] = {
+        "schema": SCHEMA,
         "stack": stack.name,
         "host": socket.gethostname(),
         "environment": stack.environment,
@@ -64,6 +69,7 @@ def stack_status(stack: Stack) -> dict[str, Any]:
             "open_orders": orders.get("open"),
             "positions": positions if isinstance(positions, dict) else None,
         },
+        "halt": _halt(stack, answer),
         "ledger": ledger,
         "last_backup": _last_backup(stack),
         "units": units.result(),
@@ -102,6 +108,17 @@ def _engine(activator: Activator, slot: str | None) -> Readiness:
     except StackError as error:
         return Readiness(alive=False, ready=False, message=str(error))
     return probe_service(service.settings["probe"], activator.stack.socket(slot))
+
+
+def _halt(stack: Stack, answer: Readiness) -> str | None:
+    """Why nothing may trade. An engine that answers has just asked the ledger; without one we do."""
+    if hold := held(stack):
+        return hold
+    if not answer.document:
+        known = last_known(stack)
+        return known.halt if known else None
+    halt = _part(_part(answer.document, "trading"), "blocked_by").get("halt")
+    return None if halt is None else str(halt)
 
 
 def _part(document: dict[str, Any], name: str) -> dict[str, Any]:
@@ -169,7 +186,7 @@ def _row(status: dict[str, Any]) -> tuple[str, ...]:
         status["environment"],
         status["release"] or "none",
         status["slot"] or "none",
-        engine["role"],
+        engine["role"] + (" (halted)" if status["halt"] else ""),
         _known(engine["open_orders"]),
         _positions(engine["positions"]),
         "yes" if status["healthy"] else f"NO: {'; '.join(faults)}",
@@ -194,6 +211,7 @@ def _column(status: dict[str, Any]) -> dict[str, str]:
         "slot": status["slot"] or "none",
         "gateway session": session,
         "engine role": engine["role"] if engine["healthy"] else f"{engine['role']} ({engine['message']})",
+        "halt": status["halt"] or "none",
         "last tick": "none" if tick_age is None else f"{_formatted(tick_age, '.1f')} s ago",
         "open orders": _known(engine["open_orders"]),
         "positions": _positions(engine["positions"]),

@@ -25,6 +25,7 @@ from types import FrameType
 from typing import Any
 
 from . import commands
+from .hold import held
 from .readiness import probe_service
 from .releases import Release, ReleaseError, ReleaseStore
 from .stack import SLOTS, Stack, StackError, load_stack
@@ -73,7 +74,8 @@ def container_name(stack: str, kind: str, slot: str | None) -> str:
 def service_of(instance: str, kind: str, root: Path = Path("/")) -> Service:
     """The service behind a unit instance: ``<stack>`` for the gateway, ``<stack>-<slot>`` for an engine.
 
-    Raises StackError when the slot holds no release, or one that somebody has edited: then it has no right to run.
+    Raises StackError when the slot holds no release, or one that somebody has edited, or no engine may start after an
+    emergency stop: then it has no right to run.
     """
     name, slot = instance, None
     if kind == "engine":
@@ -83,6 +85,8 @@ def service_of(instance: str, kind: str, root: Path = Path("/")) -> Service:
                 f"engine instance {instance!r} does not end in a slot; wanted <stack>-blue or <stack>-green"
             )
     stack = load_stack(name, root)
+    if slot and (reason := held(stack)):
+        raise StackError(reason)
     service = open_service(stack, kind, slot)
     try:
         ReleaseStore(stack).verify(service.release)

@@ -82,12 +82,15 @@ class FakeHost:
         self.images = {"ballast/gateway:1": "ballast/gateway@sha256:aa", "ballast/engine:1": "ballast/engine@sha256:bb"}
         self.pullable: set[str] = set()
         self.engines: dict[str, str] = {}
+        self.silent: set[str] = set()
         self.account = ACCOUNT
         self.session_problem: ib_api.IbApiError | None = None
         self.events: list[str] = []
         self.two_engines: list[str] = []
         self.failing: dict[str, str] = {}
         self.on_start: Callable[[str], None] = lambda _unit: None
+        self.commands: list[list[str]] = []
+        self.command_ends: list[commands.Outcome | commands.CommandError] = []
         self.started_at: dict[str, float] = {}
         for name in (
             "unit",
@@ -100,6 +103,7 @@ class FakeHost:
         ):
             monkeypatch.setattr(commands, name, getattr(self, name))
         monkeypatch.setattr(commands, "run", self.run)
+        monkeypatch.setattr(commands, "outcome", self.outcome)
         for module in (commands, releases):
             for name in ("image_digest", "pull_image", "compose"):
                 monkeypatch.setattr(module, name, getattr(self, name))
@@ -138,8 +142,23 @@ class FakeHost:
         self.events.append(f"remove network {name}")
 
     def run(self, command: list[str], **_options: Any) -> str:
+        if command[:3] == ["docker", "image", "inspect"]:
+            self._fail("docker image inspect")
+            return json.dumps([{"Config": {"Cmd": ["engine", "run"]}}])
         self.events.append(" ".join(command))
+        if command[:2] == ["docker", "kill"]:
+            self._fail("docker kill")
+            self.running.discard(command[2])
         return ""
+
+    def outcome(self, command: list[str], **options: Any) -> commands.Outcome:
+        """A command of an engine, in a container of its own; ``command_ends`` says how they end, one after another."""
+        self.commands.append(command)
+        self.command_options = options
+        end = self.command_ends.pop(0)
+        if isinstance(end, commands.CommandError):
+            raise end
+        return end
 
     def image_digest(self, reference: str) -> str | None:
         known = {**self.images, **{digest: digest for digest in self.images.values()}}
@@ -150,9 +169,9 @@ class FakeHost:
             raise commands.CommandError(f"`docker pull --quiet {reference}` failed with status 1: not found")
         self.images[reference] = f"{reference.partition(':')[0]}@sha256:cc"
 
-    def compose(self, directory: Path, *_arguments: str, **_options: Any) -> str:
+    def compose(self, directory: Path, _project: str, *arguments: str, **_options: Any) -> str:
         self._fail(f"compose {directory.name}")
-        return ""
+        return json.dumps({"services": {"engine": {"command": None}}}) if "json" in arguments else ""
 
     # ---- systemd ----
 
@@ -232,6 +251,8 @@ class FakeHost:
     def probe(self, probe: dict[str, Any], socket: Path | None) -> Readiness:
         if probe["kind"] == "ib_api" or socket is None:
             return Readiness(alive=True, ready=True, message="gateway speaks the API")
+        if socket.stem in self.silent:
+            return Readiness(alive=False, ready=False, message="engine does not answer")
         unit = self.stack.engine_unit(socket.stem)
         ready = self._behaviour(unit) != "waits" and self._container(unit) in self.running
         return Readiness(alive=True, ready=ready, message="engine is trading" if ready else "engine is standby")

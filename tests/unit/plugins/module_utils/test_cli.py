@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.ballast.trading.plugins.module_utils import cli, status, supervisor
+from ansible_collections.ballast.trading.plugins.module_utils import cli, commands, logs, status, supervisor
 from ansible_collections.ballast.trading.plugins.module_utils.activation import Activator
 from ansible_collections.ballast.trading.plugins.module_utils.journal import Journal, Operator
 from ansible_collections.ballast.trading.plugins.module_utils.readiness import Readiness
-from ansible_collections.ballast.trading.plugins.module_utils.stack import load_stack, stack_names
+from ansible_collections.ballast.trading.plugins.module_utils.stack import Stack, load_stack, stack_names
 from tests.unit.plugins.module_utils.fake_host import FakeHost, deployed
 
 Ballast = Callable[..., tuple[int, str, str]]
@@ -312,6 +312,83 @@ def test_a_whole_journal_is_called_whole_and_a_changed_one_is_not(host: FakeHost
     status_code, output, complaints = ballast("journal", "dev-main", "verify")
     assert (status_code, output) == (1, "")
     assert complaints.startswith(f"ballast: {journal.path}: line 2 names ")
+
+
+# ---- the emergency stop, and the logs ----
+
+
+def test_an_emergency_stop_tells_all_of_it_and_fails_when_something_is_left(host: FakeHost, ballast: Ballast) -> None:
+    release = host.stage()
+    Activator(host.stack).activate(release)
+    report = {"flat": True, "halted": True, "orders_cancelled": 0, "positions_closed": 1}
+    host.command_ends = [
+        commands.Outcome(0, json.dumps(report), ""),
+        commands.Outcome(75, json.dumps({**report, "flat": False}), ""),
+    ]
+    status_code, output, complaints = ballast("emergency-stop", "dev-main", "--reason", "why", "--timeout", "5")
+    assert (status_code, complaints) == (0, "")
+    assert "emergency stop of stack dev-main: FLAT after" in output
+    assert host.commands[0][-3:] == ["--timeout", "5", "--json"]
+    status_code, output, complaints = ballast("emergency-stop", "dev-main", "--reason", "why")
+    assert (status_code, complaints) == (1, "")
+    assert "DO NOW 1: in the broker's app" in output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("emergency-stop", "dev-main"),
+        ("emergency-stop", "dev-main", "--reason", " "),
+        ("emergency-stop", "dev-main", "--reason", "x", "--timeout", "0"),
+        ("resume", "dev-main"),
+        ("logs", "dev-main", "--grep", "("),
+        ("logs", "dev-main", "--service", "kitchen"),
+        ("logs", "dev-main", "--lines", "-1"),
+    ],
+)
+def test_wrong_usage_does_nothing(host: FakeHost, ballast: Ballast, arguments: tuple[str, ...]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        ballast(*arguments)
+    assert ended.value.code == 2
+    assert host.commands == []
+
+
+def test_a_resume_says_what_it_lifted_or_why_it_did_not(host: FakeHost, ballast: Ballast) -> None:
+    Activator(host.stack).activate(host.stage())
+    host.command_ends = [commands.Outcome(0, "the halt is lifted\n", ""), commands.Outcome(65, "", "no ledger")]
+    assert ballast("resume", "dev-main", "--reason", "ok") == (0, "the halt is lifted\n", "")
+    assert ballast("resume", "dev-main", "--reason", "ok") == (
+        1,
+        "",
+        "ballast: the halt of stack dev-main was not lifted: resume ended with status 65: no ledger\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "asked"),
+    [
+        ([], {"lines": 100}),
+        (["--since", "15min"], {"since": "-15min"}),
+        (["--since", "2026-11-22 20:45"], {"since": "2026-11-22 20:45"}),
+        (["--since", "today", "--lines", "3"], {"since": "today", "lines": 3}),
+        (["--lines", "0", "--follow", "--grep", "a|b"], {"follow": True, "pattern": "a|b"}),
+        (["--service", "gateway", "--service", "backup"], {"lines": 100, "services": ["gateway", "backup"]}),
+    ],
+)
+def test_logs_are_asked_for_as_wished(
+    host: FakeHost, ballast: Ballast, monkeypatch: pytest.MonkeyPatch, arguments: list[str], asked: dict[str, Any]
+) -> None:
+    heard: dict[str, Any] = {}
+
+    def read(stack: Stack, **options: Any) -> list[str]:
+        assert stack == host.stack
+        heard.update(options)
+        return ["one", "two"]
+
+    monkeypatch.setattr(logs, "read", read)
+    assert ballast("logs", "dev-main", *arguments) == (0, "one\ntwo\n", "")
+    everything = {"services": logs.SERVICES, "lines": None, "since": "", "pattern": "", "follow": False}
+    assert heard == {**everything, **asked}
 
 
 # ---- backups and units ----

@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.ballast.trading.plugins.module_utils import ib_api, status
+from ansible_collections.ballast.trading.plugins.module_utils import hold, ib_api, status
 from ansible_collections.ballast.trading.plugins.module_utils.activation import Activator
+from ansible_collections.ballast.trading.plugins.module_utils.books import Books
+from ansible_collections.ballast.trading.plugins.module_utils.journal import Operator
 from ansible_collections.ballast.trading.plugins.module_utils.readiness import Readiness
 from ansible_collections.ballast.trading.plugins.module_utils.releases import ReleaseStore
 from ansible_collections.ballast.trading.plugins.module_utils.sqlite_snapshot import snapshot
@@ -50,6 +52,7 @@ def test_a_healthy_stack_tells_everything(host: FakeHost) -> None:
     for release in (first, second):
         Activator(host.stack).activate(release)
     assert stack_status(host.stack) == {
+        "schema": 1,
         "stack": "dev-main",
         "host": socket.gethostname(),
         "environment": "dev",
@@ -71,6 +74,7 @@ def test_a_healthy_stack_tells_everything(host: FakeHost) -> None:
             "open_orders": 2,
             "positions": {"MSFT": -1.5, "AAPL": 3.0},
         },
+        "halt": None,
         "ledger": {"schema_version": 1, "rows": {"orders": 12, "executions": 9}},
         "last_backup": None,
         "units": {"ballast-gateway@dev-main.service": "active", "ballast-engine@dev-main-green.service": "active"},
@@ -154,6 +158,20 @@ def test_an_engine_that_says_less_than_the_contract_does_not_break_the_report(
     assert "ledger rows       unknown\n" in status_table([document])
 
 
+def test_a_halt_is_told_by_the_engine_or_without_one_by_the_ledger_and_the_host(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Activator(host.stack).activate(host.stage())
+    says(monkeypatch, {**HEALTH, "trading": {"blocked_by": {"halt": "trading is halted: drawdown"}}})
+    document = stack_status(host.stack)
+    assert (document["halt"], document["healthy"]) == ("trading is halted: drawdown", True)
+    monkeypatch.setattr(status, "probe_service", lambda _probe, _socket: Readiness(False, False, "no answer"))
+    monkeypatch.setattr(status, "last_known", lambda _stack: Books("tilt: x", [], {}))
+    assert stack_status(host.stack)["halt"] == "tilt: x"
+    hold.place(host.stack, Operator("jane", "desk"), "why")
+    assert str(stack_status(host.stack)["halt"]).startswith("stack dev-main is held after an emergency stop by jane")
+
+
 def take_backup(stack: Stack, hours: float) -> Path:
     stack.ledger.parent.mkdir(parents=True, exist_ok=True)
     stack.backups.mkdir(parents=True, exist_ok=True)
@@ -199,6 +217,7 @@ def document(**changes: Any) -> dict[str, Any]:
             "open_orders": 2,
             "positions": {"MSFT": -1.5, "AAPL": 3.0},
         },
+        "halt": None,
         "ledger": {"rows": {"orders": 12, "executions": 9}},
         "last_backup": {"created_at": "2026-11-22T02:15:00.000Z", "age_seconds": 66_000},
         "units": {"ballast-gateway@dev-main.service": "active", "ballast-engine@dev-main-blue.service": "active"},
@@ -221,6 +240,7 @@ DOWN = {
         "open_orders": None,
         "positions": None,
     },
+    "halt": "drawdown: 12 %",
     "ledger": {},
     "last_backup": None,
     "units": {"ballast-gateway@paper.service": "inactive"},
@@ -240,6 +260,7 @@ def test_a_table_has_a_row_for_every_fact() -> None:
         "slot              blue",
         "gateway session   DU1, server version 178, 2026-11-22T18:47:03Z",
         "engine role       trading",
+        "halt              none",
         "last tick         0.4 s ago",
         "open orders       2",
         "positions         AAPL 3, MSFT -1.5",
@@ -260,6 +281,7 @@ def test_stacks_stand_side_by_side_and_what_is_missing_is_said() -> None:
         "none",
         "absent: no release is active",
         "down (no release is active)",
+        "drawdown: 12 %",
         "none",
         "unknown",
         "unknown",
