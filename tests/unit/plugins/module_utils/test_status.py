@@ -301,7 +301,7 @@ def test_many_stacks_have_a_row_each_that_says_what_is_wrong() -> None:
     assert [re.split(" {3,}", line) for line in lines] == [
         ["host", "stack", "environment", "release", "slot", "engine", "open orders", "positions", "healthy"],
         ["dev1", "dev-main", "dev", release, "blue", "trading", "2", "AAPL 3, MSFT -1.5", "yes"],
-        [*["dev1", "paper", "dev", "none", "none", "down"], *unknown, f"NO: {FAULTS}"],
+        [*["dev1", "paper", "dev", "none", "none", "down (halted)"], *unknown, f"NO: {FAULTS}"],
         ["dev1", "two", "dev", release, "blue", "trading", "2", "AAPL 3, MSFT -1.5", f"NO: {stray} should not run"],
     ]
 
