@@ -17,7 +17,7 @@ from ansible.module_utils.common.validation import check_type_list
 from ansible.plugins.action import ActionBase
 
 from ..module_utils.host_facts import Problem
-from ..plugin_utils import configuration
+from ..plugin_utils import configuration, neighbors
 
 ROLES = Path(__file__).parents[2] / "roles"
 
@@ -41,17 +41,21 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         inputs = self.inputs(specifications, variables)
         report = configuration.examine(specifications, roles, inputs)
         looked = self.look_at_host(host, report.values, variables)
+        beside = self.beside(specifications, variables)
         elsewhere = [
             *configuration.shared_account(report.values, host, self.accounts(variables)),
             *configuration.code_of_engine(report.values, self.code(report.values)),
             *(Problem(**problem) for problem in looked["problems"]),
             *configuration.beyond_host(report.values, looked["facts"]),
+            *neighbors.judge(report.values, looked["facts"], beside),
         ]
         problems = [*report.problems, *(configuration.finish(problem, inputs.sources) for problem in elsewhere)]
         if problems:
             result.update(failed=True, unreachable=looked["unreachable"])
         else:
             result.update(facts=looked["facts"], ansible_facts=standard_facts(looked["facts"]))
+        if notes := neighbors.warnings(report.values, looked["facts"], beside):
+            result["warnings"] = notes
         result.update(
             changed=False,
             problems=[asdict(problem) for problem in problems],
@@ -99,6 +103,21 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def code(self, values: Mapping[str, Any]) -> Path:
         """The folder that the release will be given, as the action plugin of the module ``release`` finds it."""
         return Path(self._loader.path_dwim(str(values.get("trading_engine_files", ""))))
+
+    def beside(
+        self, specifications: Mapping[str, configuration.Options], variables: Mapping[str, Any]
+    ) -> dict[str, dict[str, Any]]:
+        """The sound variables of the inventory's other names for this server."""
+        hostvars = variables.get("hostvars", {})
+        names = [name for name in variables.get("groups", {}).get("trading_hosts", ()) if name in hostvars]
+        others = {name: hostvars[name] for name in names if name != variables.get("inventory_hostname")}
+        found = {}
+        for name in neighbors.same_server(variables, others):
+            # As they are written: to evaluate all of them at once would stop at the first mistake.
+            written = hostvars.raw_get(name) if hasattr(hostvars, "raw_get") else hostvars[name]
+            inputs = self.inputs(specifications, written)
+            found[name] = configuration.examine(specifications, list(specifications), inputs).values
+        return found
 
     def ledger(self, values: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, Any] | None:
         """The ledger as its role wants it, by the role's own expressions; None where that makes no sense."""

@@ -428,7 +428,8 @@ def judge_ports(facts: Mapping[str, Any], requirements: Requirements) -> Iterato
 def describe_holder(holder: Mapping[str, Any]) -> str:
     """Who listens, in the words an operator would use to find it."""
     if holder["container"]:
-        return f"container {holder['container']}"
+        ours = re.fullmatch(r"ballast-(.+)-gateway", holder["container"])
+        return f"stack {ours[1]} (container {ours[0]})" if ours else f"container {holder['container']}"
     if holder["process"]:
         return f"process {holder['process']} (pid {holder['pid']})"
     return "a program that cannot be named: no process has the socket open"

@@ -80,6 +80,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "ib_gateway_ready_timeout_seconds": (1, 1000),
     "ib_gateway_stop_grace_seconds": (1, 3600),
     "ib_gateway_vnc_port": (1024, 65535),
+    "preflight_max_memory_percent": (1, 1000),
     "preflight_min_free_gb": (0, 1024**2),
     "preflight_min_memory_mb": (0, 1024**3),
     "trading_engine_client_id": (1, 2**31 - 1),

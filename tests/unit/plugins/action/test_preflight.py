@@ -37,6 +37,8 @@ FACTS = {
     "os": {"id": "debian", "version": "13", "codename": "trixie"},
     "cpus": 4,
     "docker": {"compose": ""},
+    "memory": {"total_bytes": 16 * 1024**3},
+    "stacks": {},
     "packages": {"zstd": "1.5.7+dfsg-1"},
 }
 GOOD_HOST = {"changed": False, "facts": FACTS, "problems": []}
@@ -129,6 +131,25 @@ def test_a_setting_that_is_itself_wrong_leaves_the_modules_default() -> None:
     result = judge({**PAPER, "preflight_min_memory_mb": "much"}, host)
     assert [problem["where"] for problem in result["problems"]] == ["preflight_min_memory_mb"]
     assert "min_memory_mb" not in host.asked
+
+
+def test_other_names_of_the_same_server_are_judged_with_their_own_variables_and_the_roles_defaults() -> None:
+    twin = {"ansible_host": "10.0.0.1", "ballast_stack": "paper-next", "ballast_environment": "paper"}
+    hostvars = {
+        "trader1": {**PAPER, "ansible_host": "10.0.0.1"},
+        "twin": {**PAPER, **twin, "ballast_account": "DU2222222"},
+        "elsewhere": {**PAPER, **twin, "ballast_account": "DU3333333", "ansible_host": "10.0.0.2"},
+    }
+    variables = {"hostvars": hostvars, "groups": {"trading_hosts": list(hostvars)}, **hostvars["trader1"]}
+    result = judge(variables, Host(GOOD_HOST))
+    assert [(problem["where"], problem["seen"]) for problem in result["problems"]] == [
+        ("ib_gateway_api_port", "4002, which stack paper-next wants on the same server"),
+    ]
+    hostvars["twin"]["ib_gateway_api_port"] = 4102
+    result = judge(variables, Host(GOOD_HOST))
+    assert "failed" not in result
+    (warning,) = result["warnings"]
+    assert "8 processors together (paper-main 4, paper-next 4) and it has 4" in warning
 
 
 def test_the_default_port_follows_from_the_environment() -> None:
