@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from pathlib import Path
 from types import FrameType
 
 from .hooks import Occasion, run_hooks, run_noted_hooks
@@ -23,7 +24,9 @@ from .stack import Stack
 from .stack_lock import read_lock
 from .windows import closed_now, parse_window
 
-LOCK_POLL_SECONDS = 0.2
+LOCK_POLL_SECONDS = 0.1
+# After every change the recovery looks, under the lock and for a moment, whether something was left half-way.
+PATIENCE_SECONDS = 0.5
 
 
 class ChangeRefused(Exception):
@@ -104,10 +107,9 @@ def deploy_lock(
 
     The kernel holds it, so it ends with its process, however that ends; what the file says counts only until then.
     """
-    # Beside the stack's own folder, which the engine owns: root must not write to a file that an engine can replace.
-    path = stack.run.with_name(f"{stack.name}.lock")
+    path = lock_path(stack)
     path.parent.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + wait_seconds
+    deadline = time.monotonic() + max(wait_seconds, PATIENCE_SECONDS)
     with path.open("a+", encoding="utf-8") as handle:
         waited = False
         while not _locked(handle.fileno()):
@@ -117,7 +119,7 @@ def deploy_lock(
                 after = f", and still is after {wait_seconds:g} s" if wait_seconds else ""
                 wait = "--wait SECONDS, or with a playbook -e wait_seconds=SECONDS"
                 raise ChangeRefused(f"{held}{after}; try again later, or wait: {wait}")
-            if not waited:
+            if wait_seconds and not waited:
                 say(f"{held}; waiting")
                 waited = True
             time.sleep(LOCK_POLL_SECONDS)
@@ -130,6 +132,12 @@ def deploy_lock(
             yield
         finally:
             handle.truncate(0)
+
+
+def lock_path(stack: Stack) -> Path:
+    """The file of the deploy lock."""
+    # Beside the stack's own folder, which the engine owns: root must not write to a file that an engine can replace.
+    return stack.run.with_name(f"{stack.name}.lock")
 
 
 def _locked(descriptor: int) -> bool:

@@ -15,12 +15,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from . import stack_lock
-from .activation import ActivationError, Activator
+from .activation import ActivationError, Activator, told
 from .change import ChangeRefused, Permit
 from .commands import CommandError
 from .journal import Journal, JournalError, describe, operator
 from .logs import SERVICES
 from .releases import ReleaseError
+from .services import ServiceError
 from .stack import StackError, load_stack, stack_names
 
 EXIT_FAILED = 1
@@ -47,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         CommandError,
         JournalError,
         ReleaseError,
+        ServiceError,
         stack_lock.StackLocked,
         OSError,
     ) as error:
@@ -101,6 +103,11 @@ def _parser() -> argparse.ArgumentParser:
     unlock = verbs.add_parser("unlock", help="take the lock on a stack away")
     unlock.add_argument("stack")
     unlock.set_defaults(verb=_unlock)
+    lease = verbs.add_parser("lease", help="who has the right to trade; or hand it to the hot standby")
+    lease.add_argument("stack")
+    lease.add_argument("move", nargs="?", choices=["move"], help="hand it to the engine that stands by")
+    lease.add_argument("--json", action="store_true", help="print it as a JSON document")
+    lease.set_defaults(verb=_lease)
 
     emergency = verbs.add_parser("emergency-stop", help="cancel every order, close every position, halt trading: now")
     emergency.add_argument("stack")
@@ -141,6 +148,14 @@ def _parser() -> argparse.ArgumentParser:
     alert.add_argument("unit", help="the unit, such as ballast-gateway@<stack>.service")
     alert.add_argument("text", nargs="?", help="what is wrong; how the unit has failed when omitted")
     alert.set_defaults(verb=_alert)
+
+    recover = verbs.add_parser("recover", help="finish or undo an interrupted switch (used by systemd)")
+    recover.add_argument("stack")
+    recover.set_defaults(verb=_recover)
+
+    settle = verbs.add_parser("settle", help="stop the hot standby of a soak that is over (used by systemd)")
+    settle.add_argument("stack")
+    settle.set_defaults(verb=_settle)
 
     run = verbs.add_parser("run", help="be the process of a unit (used by systemd)")
     run.add_argument("instance", help="<stack> for the gateway, <stack>-<slot> for an engine")
@@ -248,8 +263,31 @@ def _activate(options: argparse.Namespace) -> int:
     done = activator.activate(activator.resolve(options.release))
     if not done.changed:
         _say(f"release {done.release} runs already; nothing was changed")
-    elif done.gap_seconds is not None:
-        _say(f"no engine traded for {done.gap_seconds:.1f} s")
+    elif done.gap_ms is not None:
+        _say(f"no engine traded for {done.gap_ms} ms")
+    return 0
+
+
+def _lease(options: argparse.Namespace) -> int:
+    from .status import lease_status, lease_table
+
+    stack = load_stack(options.stack)
+    if options.move:
+        _say(f"slot {(done := Activator(stack, say=_say).move()).slot} trades{told(done)}")
+        return 0
+    document = lease_status(stack)
+    _say(json.dumps(document, indent=2) if options.json else lease_table(document))
+    return 0
+
+
+def _recover(options: argparse.Namespace) -> int:
+    Activator(load_stack(options.stack), say=_say).recover()
+    return 0
+
+
+def _settle(options: argparse.Namespace) -> int:
+    if not Activator(load_stack(options.stack), say=_say).settle():
+        _say("no soak is over; nothing was changed")
     return 0
 
 

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from . import books, commands, hold
-from .activation import Activator, NotStopped
+from .activation import Activator
 from .alerts import alert
 from .books import spoken
 from .change import change, in_good_order
@@ -25,6 +25,7 @@ from .engine_command import keeps_contract, run_command
 from .journal import Journal, Operator
 from .readiness import probe_service
 from .releases import Release, ReleaseStore
+from .services import NotStopped
 from .stack import SLOTS, Stack
 from .supervisor import container_name
 
@@ -316,7 +317,7 @@ class _EmergencyStop:
             with self._trying(f"{self.stack.engine_unit(slot)} could not be disabled"):
                 commands.systemctl("disable", "--quiet", self.stack.engine_unit(slot))
             try:
-                activator._stop_engine(slot)
+                activator.services.stop_engine(slot)
                 stopped += 1
             except (NotStopped, commands.CommandError) as error:
                 self._note(str(error))

@@ -38,8 +38,9 @@ RUNNING = {"role": "running"}
 
 @dataclass(frozen=True)
 class Readiness:
-    """``alive``: it answers at all, so restarting it would not help. ``ready``: it can do its work.
+    """``alive``: it answers at all, so restarting it would not help. ``ready``: it can do its work in the role it has.
 
+    ``role`` is what an engine of the contract says that it is: ``trading`` only while it has the right to trade.
     ``waits``: it is not ready because of something outside it, its gateway, that restarting it would not mend.
     ``message`` says why not, in words for an operator; ``document`` is the engine's health document where there is one.
     """
@@ -49,6 +50,7 @@ class Readiness:
     message: str
     document: dict[str, Any] = field(default_factory=dict)
     waits: bool = False
+    role: str | None = None
 
 
 def probe_service(probe: dict[str, Any], socket: Path | None, *, started: bool = True) -> Readiness:
@@ -153,10 +155,11 @@ def _engine(socket: Path) -> Readiness:
     gateway = document.get("gateway")
     return Readiness(
         alive=True,
-        ready=response.status == 200 and role == "trading",
+        ready=response.status == 200 and role in ("trading", "standby"),
         message=f"engine is {role}" + (f": {output}" if output else ""),
         document=document,
         waits=isinstance(gateway, dict) and gateway.get("state") != "ready",
+        role=role,
     )
 
 

@@ -6,7 +6,7 @@
 A release is ``/opt/ballast/<stack>/releases/<id>/``: one folder per service (compose.yaml, .env, service.json, config/)
 and ``release.json``, the manifest. Its id is the UTC time of staging and the first 8 hex digits of its content's
 SHA-256, so the same content is the same release. Beside it ``current`` and ``previous`` name releases, and
-``active/<gateway|blue|green>`` the one that each service runs.
+``active/<gateway|blue|green>`` the one that each service runs; ``active/trading`` is the slot with the right to trade.
 """
 
 from __future__ import annotations
@@ -128,6 +128,11 @@ class ReleaseStore:
         except OSError:
             return None
 
+    def trading_slot(self) -> str | None:
+        """The slot that ``active/trading`` names: the one with the right to trade. None: no slot in particular."""
+        slot = self.link("active/trading")
+        return slot if slot in SLOTS else None
+
     def linked(self, name: str) -> Release | None:
         """The release that a link names, or None when there is no link or what it names is gone or damaged."""
         release_id = self.link(name)
@@ -154,8 +159,16 @@ class ReleaseStore:
 
     def set_link(self, name: str, release_id: str | None) -> None:
         """Point ``name`` at a release in one step, or remove it. What comes next may rely on it after a power loss."""
-        path = self.stack.opt / name
-        if release_id is None:
+        self._point(self.stack.opt / name, self.folder / release_id if release_id else None)
+
+    def set_trading(self, slot: str | None) -> None:
+        """Give the right to trade to a slot, or to none in particular: then to whichever is started."""
+        path = self.stack.opt / "active/trading"
+        self._point(path, path.with_name(slot) if slot else None)
+
+    @staticmethod
+    def _point(path: Path, target: Path | None) -> None:
+        if target is None:
             if not path.is_symlink():
                 return
             path.unlink()
@@ -163,7 +176,7 @@ class ReleaseStore:
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary = path.with_name(f".{path.name}.new")
             temporary.unlink(missing_ok=True)
-            temporary.symlink_to(os.path.relpath(self.folder / release_id, path.parent))
+            temporary.symlink_to(os.path.relpath(target, path.parent))
             temporary.replace(path)
         # systemd keeps what is enabled on another file system, perhaps: that must not be on disk before this is.
         sync_directory(path.parent)
@@ -238,7 +251,7 @@ class ReleaseStore:
                     "ballast-check",
                     "config",
                     "--quiet",
-                    env={"BALLAST_SLOT": "blue", "BALLAST_RELEASE": "check"},
+                    env={"BALLAST_SLOT": "blue", "BALLAST_RELEASE": "check", "BALLAST_ROLE": "standby"},
                 )
             except CommandError as error:
                 raise ReleaseError(f"{service}/compose.yaml of the new release is not valid: {error}") from error

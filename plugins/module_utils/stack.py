@@ -14,6 +14,7 @@ from typing import Any
 
 SLOTS = ("blue", "green")
 ENVIRONMENTS = ("dev", "paper", "live")
+SOAK_SECONDS = 900
 NAME = re.compile(r"(?!.*-(?:blue|green)$)[a-z][a-z0-9-]{0,30}")
 
 
@@ -34,6 +35,7 @@ class Stack:
     releases_keep: int
     root: Path = Path("/")
     closed_windows: Sequence[Mapping[str, Any]] = ()
+    soak_seconds: int = SOAK_SECONDS
 
     def __post_init__(self) -> None:
         # The name becomes part of paths that are removed: of `..` that would be all of /opt.
@@ -74,6 +76,11 @@ class Stack:
         return self.state / "engine"
 
     @property
+    def lease(self) -> Path:
+        """The engine's folder: root only reads there, and writes a token by the contract's rule."""
+        return self.state / "lease"
+
+    @property
     def backups(self) -> Path:
         return self.root / "var/backups/ballast" / self.name
 
@@ -91,6 +98,15 @@ class Stack:
     def engine_unit(self, slot: str) -> str:
         return f"ballast-engine@{self.name}-{slot}.service"
 
+    @property
+    def recover_unit(self) -> str:
+        return f"ballast-recover@{self.name}.service"
+
+    @property
+    def soak_unit(self) -> str:
+        """The transient timer that ends a soak, without its suffix."""
+        return f"ballast-soak-{self.name}"
+
 
 def load_stack(name: str, root: Path = Path("/")) -> Stack:
     """The stack called ``name``; raises StackError that lists the stacks that do exist."""
@@ -103,6 +119,7 @@ def load_stack(name: str, root: Path = Path("/")) -> Stack:
             name=document["stack"],
             environment=document["environment"],
             releases_keep=int(document["releases"]["keep"]),
+            soak_seconds=int(document.get("soak_seconds", SOAK_SECONDS)),
             root=root,
             closed_windows=tuple(document.get("closed_windows", [])),
         )

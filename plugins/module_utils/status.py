@@ -11,15 +11,16 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from typing import Any
 
-from . import commands, ib_api
+from . import commands, ib_api, lease
 from .activation import Activator
 from .books import last_known
+from .change import lock_path
+from .control import read_soak, read_switch
 from .hold import held
-from .readiness import Readiness, gateway_session, probe_service
+from .readiness import Readiness, gateway_session
 from .releases import ReleaseError
 from .sqlite_snapshot import list_snapshots
-from .stack import SLOTS, Stack, StackError
-from .supervisor import open_service
+from .stack import SLOTS, Stack
 
 # More stacks than this side by side are wider than a screen.
 MOST_COLUMNS = 2
@@ -50,6 +51,7 @@ def stack_status(stack: Stack) -> dict[str, Any]:
         engine = pool.submit(_engine, activator, slot)
         units = pool.submit(_units, stack, slot)
     answer = engine.result()
+    states, strays = units.result()
     data, orders, ledger = (_part(answer.document, name) for name in ("data", "orders", "ledger"))
     positions = answer.document.get("positions")
     document: dict[str, Any] = {
@@ -71,13 +73,18 @@ def stack_status(stack: Stack) -> dict[str, Any]:
         },
         "halt": _halt(stack, answer),
         "ledger": ledger,
+        "lease": lease.describe(stack),
+        "standby": _standby(activator),
+        "switch": _switch(stack),
         "last_backup": _last_backup(stack),
-        "units": units.result(),
-        "strays": [unit for unit in units.result() if unit not in _expected_units(stack, slot)],
+        "units": states,
+        "strays": strays,
     }
     in_session = document["gateway"]["state"] == "in session"
-    running = all(state == "active" for state in document["units"].values())
-    document["healthy"] = in_session and answer.ready and running and not document["strays"]
+    running = all(states[unit] == "active" for unit in _needed_units(stack, slot))
+    trades = answer.ready and answer.role in (None, "trading")
+    interrupted = bool(document["switch"] and document["switch"]["interrupted"])
+    document["healthy"] = in_session and trades and running and not strays and not interrupted
     return document
 
 
@@ -103,11 +110,7 @@ def _gateway(activator: Activator) -> dict[str, Any]:
 def _engine(activator: Activator, slot: str | None) -> Readiness:
     if slot is None:
         return Readiness(alive=False, ready=False, message="no release is active")
-    try:
-        service = open_service(activator.stack, "engine", slot)
-    except StackError as error:
-        return Readiness(alive=False, ready=False, message=str(error))
-    return probe_service(service.settings["probe"], activator.stack.socket(slot))
+    return activator.services.probe_engine(slot)
 
 
 def _halt(stack: Stack, answer: Readiness) -> str | None:
@@ -127,16 +130,69 @@ def _part(document: dict[str, Any], name: str) -> dict[str, Any]:
     return part if isinstance(part, dict) else {}
 
 
-def _expected_units(stack: Stack, slot: str | None) -> list[str]:
+def _standby(activator: Activator) -> dict[str, Any] | None:
+    """The old slot of the last switch, while it stays as a hot standby."""
+    soak = read_soak(activator.stack)
+    if soak is None:
+        return None
+    until = datetime.fromtimestamp(soak.until, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    role = activator.services.probe_engine(soak.slot).role or "down"
+    return {"slot": soak.slot, "release": soak.release, "until": until, "role": role}
+
+
+def _switch(stack: Stack) -> dict[str, Any] | None:
+    """A switch that is under way, or was interrupted and is not mended yet."""
+    interrupted = not lease.is_locked(lock_path(stack))
+    try:
+        switch = read_switch(stack)
+    except ValueError as error:
+        return {"release": None, "step": str(error), "began_at": None, "interrupted": interrupted}
+    if switch is None:
+        return None
+    return {
+        "release": switch.target,
+        "step": switch.step,
+        "began_at": switch.began_at,
+        "interrupted": interrupted,
+    }
+
+
+def _units(stack: Stack, slot: str | None) -> tuple[dict[str, str], list[str]]:
+    """States of the units that should run, and which of them should not though they do: they may be trading."""
+    needed = _needed_units(stack, slot)
+    soak, switch = read_soak(stack), _switch(stack)
+    allowed = [*needed, *([stack.engine_unit(soak.slot)] if soak else [])]
+    engines = [stack.engine_unit(each) for each in SLOTS]
+    states = {unit: commands.unit(unit)["ActiveState"] for unit in dict.fromkeys([*allowed, *engines])}
+    shown = {unit: state for unit, state in states.items() if unit in needed or state not in ("inactive", "failed")}
+    under_way = switch is not None and not switch["interrupted"]
+    return shown, [] if under_way else [unit for unit in shown if unit not in allowed]
+
+
+def _needed_units(stack: Stack, slot: str | None) -> list[str]:
     return [stack.gateway_unit, *([stack.engine_unit(slot)] if slot else [])]
 
 
-def _units(stack: Stack, slot: str | None) -> dict[str, str]:
-    """States of the units that should run, and of an engine that does though it should not: it may be trading."""
-    expected = _expected_units(stack, slot)
-    engines = [stack.engine_unit(each) for each in SLOTS]
-    states = {unit: commands.unit(unit)["ActiveState"] for unit in dict.fromkeys([*expected, *engines])}
-    return {unit: state for unit, state in states.items() if unit in expected or state not in ("inactive", "failed")}
+def lease_status(stack: Stack) -> dict[str, Any]:
+    """Who has the right to trade: by ``active/trading``, by the lease, and by what both engines say."""
+    activator = Activator(stack)
+    answers = {slot: activator.services.probe_engine(slot) for slot in SLOTS}
+    return {
+        "stack": stack.name,
+        "slot": activator.active_slot(),
+        **lease.describe(stack),
+        "engines": {slot: answer.role or ("up" if answer.alive else "down") for slot, answer in answers.items()},
+    }
+
+
+def lease_table(document: dict[str, Any]) -> str:
+    """A lease document in lines for people."""
+    rows = {
+        "may trade": f"slot {document['slot']}" if document["slot"] else "no slot",
+        "lease": _lease(document),
+        **{f"engine {slot}": role for slot, role in document["engines"].items()},
+    }
+    return "\n".join(f"{name.ljust(12)}   {value}" for name, value in rows.items())
 
 
 def _last_backup(stack: Stack) -> dict[str, Any] | None:
@@ -216,13 +272,36 @@ def _column(status: dict[str, Any]) -> dict[str, str]:
         "open orders": _known(engine["open_orders"]),
         "positions": _positions(engine["positions"]),
         "ledger rows": ", ".join(f"{count} {table}" for table, count in rows.items()) or "unknown",
+        "lease": _lease(status["lease"]),
+        "standby": _hot(status["standby"]),
         "last backup": "never" if backup is None else f"{backup['created_at']} ({_age(backup['age_seconds'])} ago)",
         "units": ", ".join(
             f"{name.removesuffix('.service')} {state}" + (" BUT SHOULD NOT RUN" if name in status["strays"] else "")
             for name, state in status["units"].items()
         ),
+        "switch": _under_way(status["switch"]),
         "healthy": "yes" if status["healthy"] else "NO",
     }
+
+
+def _lease(document: dict[str, Any]) -> str:
+    holder = document["holder"]
+    held = "nobody" if holder is None else f"{holder.get('slot', 'somebody')} since {holder.get('since', 'unknown')}"
+    token = f"token {document['token']} of {document['owner']}" if document["token"] else "no token yet"
+    return f"held by {held}; {token}"
+
+
+def _hot(standby: dict[str, Any] | None) -> str:
+    if standby is None:
+        return "none"
+    return f"slot {standby['slot']} ({standby['role']}), release {standby['release']}, until {standby['until']}"
+
+
+def _under_way(switch: dict[str, Any] | None) -> str:
+    if switch is None:
+        return "none"
+    word = "INTERRUPTED" if switch["interrupted"] else "under way"
+    return f"to {switch['release']}, {word} at step {switch['step']!r}, begun {switch['began_at']}"
 
 
 def _positions(positions: dict[str, Any] | None) -> str:

@@ -63,8 +63,10 @@ class Service:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What compose.yaml interpolates beside its .env."""
-        return {"BALLAST_SLOT": self.slot or "", "BALLAST_RELEASE": self.release.id}
+        """What compose.yaml interpolates beside its .env. An engine begins in the role that its slot has by now."""
+        trading = ReleaseStore(self.stack).trading_slot()
+        role = "trading" if trading in (None, self.slot) else "standby"
+        return {"BALLAST_SLOT": self.slot or "", "BALLAST_RELEASE": self.release.id, "BALLAST_ROLE": role}
 
 
 def container_name(stack: str, kind: str, slot: str | None) -> str:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, Ballast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""HTTP GET with a deadline for the whole exchange, over a Unix socket or a connected one, from the standard library.
+"""HTTP with a deadline for the whole exchange, over a Unix socket or a connected one, from the standard library.
 
 ``http.client`` alone limits each read, so a server that sends a byte now and then holds its caller for ever; here
 every read gets only what is left of the one deadline.
@@ -36,22 +36,28 @@ def get(socket_path: str, path: str, timeout: float, host: str = "localhost") ->
     answer is not HTTP). Any HTTP status is an answer.
     """
     deadline = time.monotonic() + timeout
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.settimeout(timeout)
-    try:
-        connection.connect(socket_path)
-    except OSError:
-        connection.close()
-        raise
-    return exchange(connection, host, path, deadline)
+    return exchange(_connected(socket_path, timeout), host, path, deadline)
 
 
-def exchange(connection: socket.socket, host: str, path: str, deadline: float) -> Response:
-    """One GET on a connected socket, which is closed at the end; `deadline` is on the time.monotonic() clock."""
+def post(socket_path: str, path: str, document: t.Mapping[str, t.Any], timeout: float) -> Response:
+    """POST `document` as JSON, and otherwise as `get`. After an error the server may have done it all the same."""
+    deadline = time.monotonic() + timeout
+    return exchange(_connected(socket_path, timeout), "localhost", path, deadline, json.dumps(document).encode())
+
+
+def exchange(connection: socket.socket, host: str, path: str, deadline: float, body: bytes | None = None) -> Response:
+    """One GET, or POST of a JSON `body`, on a connected socket, which is closed at the end.
+
+    `deadline` is on the time.monotonic() clock.
+    """
     client = http.client.HTTPConnection(host)
     client.sock = t.cast(socket.socket, _DeadlineSocket(connection, deadline))
+    headers = {"Connection": "close", "Accept": "*/*"}
     try:
-        client.request("GET", path, headers={"Connection": "close", "Accept": "*/*"})
+        if body is None:
+            client.request("GET", path, headers=headers)
+        else:
+            client.request("POST", path, body, {**headers, "Content-Type": "application/json"})
         answer = client.getresponse()
         return Response(answer.status, answer.read(MAX_BODY_BYTES), answer.headers.get_content_type())
     except socket.timeout as problem:  # an alias of TimeoutError only from Python 3.10 on
@@ -75,6 +81,17 @@ def docker_inspect(name: str, timeout: float = 5.0, socket_path: str = DOCKER_SO
             f"{answer.body[:200].decode('utf-8', 'replace').strip()}"
         )
     return t.cast("dict[str, t.Any]", json.loads(answer.body))
+
+
+def _connected(path: str, timeout: float) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(timeout)
+    try:
+        connection.connect(path)
+    except OSError:
+        connection.close()
+        raise
+    return connection
 
 
 class _DeadlineSocket:

@@ -18,9 +18,13 @@ description:
     configuration, the digests of the images, and who staged it from which commit.
   - Staging renders template folders on the controller and writes them as one release. The same content is the same
     release, so staging twice changes nothing.
-  - Activating stops the engine that runs, with its own signal and grace, proves that it has stopped, starts the
-    wanted release and waits until it is healthy. When it does not become healthy, the release that ran before is
-    started again and the module fails with the reason, the last log lines, and what runs now.
+  - Activating an engine that keeps the engine contract starts it as a standby in the idle slot, waits until it is
+    healthy and sees what the running engine sees, hands the lease over, and keeps the old engine as a hot standby for a
+    while.
+  - Any other engine that runs is stopped with its own signal and grace and proven stopped, before the wanted release is
+    started.
+  - When the wanted release does not become healthy, the one that ran before is put back and the module fails with the
+    reason, the last log lines, and what runs now.
   - Rolling back is activating an earlier release.
 notes:
   - The gateway is restarted only when something about it differs between the two releases. A restart costs its
@@ -137,10 +141,18 @@ slot:
   returned: when activated
   type: str
   sample: blue
-gap_seconds:
-  description: Seconds without a trading engine during the switch. Null when none was running before.
+strategy:
+  description:
+    - How the switch was made. With V(blue_green) the lease went from one running engine to another, with V(recreate)
+      the old engine was stopped before the new one was started. Null when nothing had to be done.
   returned: when activated
-  type: float
+  type: str
+  sample: blue_green
+gap_ms:
+  description: Milliseconds without a trading engine during the switch. Null when none was running before.
+  returned: when activated
+  type: int
+  sample: 92
 steps:
   description: What was done, in order.
   returned: success
@@ -267,7 +279,8 @@ def run(module: AnsibleModule) -> dict[str, Any]:
         previous=done.previous,
         running=done.release,
         slot=done.slot,
-        gap_seconds=done.gap_seconds,
+        strategy=done.strategy,
+        gap_ms=done.gap_ms,
         steps=result["steps"] + done.steps,
         pruned=pruned,
     )

@@ -18,10 +18,13 @@ import pytest
 from ansible_collections.ballast.trading.plugins.module_utils import (
     activation,
     commands,
+    handover,
     ib_api,
     readiness,
     releases,
+    services,
     supervisor,
+    unix_http,
 )
 from ansible_collections.ballast.trading.plugins.module_utils.readiness import Readiness
 from ansible_collections.ballast.trading.plugins.module_utils.releases import Release, ReleaseStore
@@ -70,7 +73,9 @@ class FakeHost:
     """What docker, systemd, the gateway and the engines of one stack would do. Keeps a clock that only sleeping moves.
 
     ``engines`` says how the engine of a release behaves: healthy (unless told), crashes, hangs, waits, gives up, dies
-    soon. ``events`` lists what was done to units, ``two_engines`` every start of an engine beside a running one.
+    soon; of those that keep the contract also: is deaf (answers no call), is not promoted, dies promoted, cannot trade,
+    sees something else. ``events`` lists what was done to units and asked of engines, ``two_engines`` every moment in
+    which two traded.
     """
 
     def __init__(self, stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,6 +92,11 @@ class FakeHost:
         self.session_problem: ib_api.IbApiError | None = None
         self.events: list[str] = []
         self.two_engines: list[str] = []
+        self.roles: dict[str, str] = {}
+        self.positions: dict[str, float] = {"AAPL": 3.0}
+        self.halted = False
+        self.promoted_at: dict[str, float] = {}
+        self.on_post: Callable[[str, str], None] = lambda _slot, _what: None
         self.failing: dict[str, str] = {}
         self.on_start: Callable[[str], None] = lambda _unit: None
         self.commands: list[list[str]] = []
@@ -109,8 +119,9 @@ class FakeHost:
                 monkeypatch.setattr(module, name, getattr(self, name))
         monkeypatch.setattr(releases.os, "sync", lambda: None)  # it would wait for the disk of the whole machine
         monkeypatch.setattr(releases, "sync_directory", lambda _folder: None)
-        monkeypatch.setattr(activation, "probe_service", self.probe)
-        for module in (activation, readiness, releases):
+        monkeypatch.setattr(services, "probe_service", self.probe)
+        monkeypatch.setattr(unix_http, "post", self.post)
+        for module in (activation, handover, readiness, releases, services):
             monkeypatch.setattr(module, "time", self)
         monkeypatch.setattr(ib_api, "session", self.session)
 
@@ -181,7 +192,9 @@ class FakeHost:
         return {**STOPPED, **self.units.get(name, {})}
 
     def systemctl(self, verb: str, *arguments: str, **_options: Any) -> None:
-        names = [name for name in arguments if not name.startswith("--")]
+        names = [name for name in arguments if not name.startswith("--") and "-recover@" not in name]
+        if not names:
+            return
         self.events.append(f"{verb} {' '.join(name.removesuffix('.service') for name in names)}")
         self._fail(f"systemctl {verb}")
         for name in names:
@@ -206,17 +219,19 @@ class FakeHost:
         if name in self.started_at:
             return  # systemd starts nothing that runs
         self.started_at[name] = self.now
-        others = {container for container in self.running if "-engine-" in container} - {self._container(name)}
-        if others and "-engine@" in name:
-            self.two_engines.append(f"{name} was started while {others} ran")
         if self._behaviour(name) != "crashes":
             self.running.add(self._container(name))
+        if slot := self._slot(name):
+            trading = ReleaseStore(self.stack).trading_slot()
+            standby = self._keeps_contract(slot) and trading not in (None, slot)
+            self._become(slot, "standby" if standby else "trading")
         self.units.setdefault(name, {}).update(STARTING)
         self._live(name)
 
     def _stop(self, name: str) -> None:
         self.started_at.pop(name, None)
         self.running -= {self._container(name)} - self.unstoppable
+        self.promoted_at.pop(self._slot(name) or "", None)
         self.units.setdefault(name, {}).update(ActiveState="inactive", SubState="dead", Job="")
 
     def _live(self, name: str) -> None:
@@ -225,7 +240,9 @@ class FakeHost:
             return
         age, behaviour = self.now - self.started_at[name], self._behaviour(name)
         unit = self.units[name]
-        if behaviour == "crashes" or (behaviour == "dies soon" and age >= 2):
+        promoted_at = self.promoted_at.get(self._slot(name) or "", self.now)
+        dies = (behaviour == "dies soon" and age >= 2) or (behaviour == "dies promoted" and self.now - promoted_at >= 1)
+        if behaviour == "crashes" or dies:
             self.running.discard(self._container(name))
             unit.update(ActiveState="failed", SubState="failed", Result="exit-code", ExecMainStatus="64")
         elif behaviour == "hangs":
@@ -238,12 +255,31 @@ class FakeHost:
         elif age >= 1:
             unit.update(ACTIVE)
 
+    def _become(self, slot: str, role: str) -> None:
+        """Note who trades, and when two do."""
+        self.roles[slot] = role
+        if role == "trading" and self._other_trades(slot):
+            self.two_engines.append(f"{slot} trades while the other slot does")
+
+    def _other_trades(self, slot: str) -> bool:
+        other = next(each for each in SLOTS if each != slot)
+        return self.roles.get(other) == "trading" and self._container(self.stack.engine_unit(other)) in self.running
+
+    def _keeps_contract(self, slot: str) -> bool:
+        release = ReleaseStore(self.stack).linked(f"active/{slot}")
+        return release is not None and release.service("engine").get("strategy") == "blue_green"
+
+    def _slot(self, unit: str) -> str | None:
+        return next((slot for slot in SLOTS if unit.endswith(f"-{slot}.service")), None)
+
     def _behaviour(self, name: str) -> str:
-        slot = next((slot for slot in SLOTS if name.endswith(f"-{slot}.service")), "gateway")
+        slot = self._slot(name) or "gateway"
         return self.engines.get(f"{slot} {ReleaseStore(self.stack).link(f'active/{slot}')}", "healthy")
 
     def _container(self, unit: str) -> str:
-        slot = next((slot for slot in SLOTS if unit.endswith(f"-{slot}.service")), None)
+        if unit.endswith(".timer"):
+            return unit
+        slot = self._slot(unit)
         return supervisor.container_name(self.stack.name, "engine" if slot else "gateway", slot)
 
     # ---- the services ----
@@ -251,11 +287,44 @@ class FakeHost:
     def probe(self, probe: dict[str, Any], socket: Path | None) -> Readiness:
         if probe["kind"] == "ib_api" or socket is None:
             return Readiness(alive=True, ready=True, message="gateway speaks the API")
-        if socket.stem in self.silent:
+        slot, unit = socket.stem, self.stack.engine_unit(socket.stem)
+        behaviour = self._behaviour(unit)
+        self.unit(unit)
+        if slot in self.silent:
             return Readiness(alive=False, ready=False, message="engine does not answer")
-        unit = self.stack.engine_unit(socket.stem)
-        ready = self._behaviour(unit) != "waits" and self._container(unit) in self.running
-        return Readiness(alive=True, ready=ready, message="engine is trading" if ready else "engine is standby")
+        if self._container(unit) not in self.running:
+            return Readiness(alive=False, ready=False, message=f"engine does not answer on {socket}")
+        if behaviour == "waits":
+            return Readiness(alive=True, ready=False, message="engine is starting", role="starting")
+        role = self.roles[slot]
+        positions = {"AAPL": 99.0} if behaviour == "sees something else" else self.positions
+        blocked = {"halted": "trading is halted"} if self.halted else {}
+        if behaviour == "cannot trade" and role == "trading":
+            blocked = {**blocked, "circuit_breaker": "open"}
+        document = {"role": role, "account": self.account, "positions": positions, "trading": {"blocked_by": blocked}}
+        return Readiness(alive=True, ready=True, message=f"engine is {role}", document=document, role=role)
+
+    def post(self, path: str, what: str, _document: dict[str, Any], timeout: float) -> unix_http.Response:
+        slot, word = Path(path).stem, what.rpartition("/")[2]
+        unit = self.stack.engine_unit(slot)
+        behaviour = self._behaviour(unit)
+        self.unit(unit)
+        if self._container(unit) not in self.running:
+            raise ConnectionRefusedError(111, "Connection refused")
+        self.events.append(f"{word} {slot}")
+        self.on_post(slot, word)
+        if behaviour == "is deaf":
+            self.now += timeout
+            raise TimeoutError("timed out")
+        self.now += 0.05
+        if word == "promote" and behaviour == "is not promoted":
+            return unix_http.Response(503, b'{"role": "standby", "reason": "it does not trade yet: gateway"}')
+        if word == "promote" and self._other_trades(slot):
+            return unix_http.Response(409, b'{"role": "standby", "reason": "the lease is held"}')
+        if word == "promote":
+            self.promoted_at.setdefault(slot, self.now)
+        self._become(slot, {"demote": "standby", "promote": "trading"}[word])
+        return unix_http.Response(200, json.dumps({"role": self.roles[slot]}).encode())
 
     def session(self, _host: str, _port: int, _client_id: int, _timeout: float) -> ib_api.Session:
         if self.session_problem:

@@ -77,7 +77,7 @@ def test_the_first_release_starts_gateway_and_engine_and_survives_a_reboot(
     said: list[str] = []
     done = Activator(host.stack, said.append).activate(release)
     assert (done.changed, done.release, done.previous, done.slot) == (True, release.id, None, "blue")
-    assert done.gap_seconds is None
+    assert done.gap_ms is None
     assert host.events == [f"start {GATEWAY}", f"start {BLUE}", f"enable {GATEWAY} {BLUE}"]
     assert links(activator) == {
         "current": release.id,
@@ -99,7 +99,7 @@ def test_the_old_engine_is_proven_stopped_before_the_new_one_starts_in_the_other
     assert host.events == [f"stop {BLUE}", f"start {GREEN}", f"enable {GATEWAY} {GREEN}", f"disable {BLUE}"]
     assert host.running == {GATEWAY_CONTAINER, GREEN_CONTAINER}
     assert (done.slot, done.previous) == ("green", first.id)
-    assert done.gap_seconds == pytest.approx(1.0, abs=0.5)
+    assert done.gap_ms == pytest.approx(1000, abs=500)
     assert links(activator) == {
         "current": second.id,
         "previous": first.id,
@@ -116,7 +116,7 @@ def test_without_an_engine_that_ran_there_is_no_gap_to_tell(
     host._stop(f"{BLUE}.service")
     host.units[f"{BLUE}.service"]["ActiveState"] = state
     done = activator.activate(host.stage("two"))
-    assert (done.slot, done.previous, done.gap_seconds) == ("green", first.id, None)
+    assert (done.slot, done.previous, done.gap_ms) == ("green", first.id, None)
 
 
 def test_a_gateway_that_differs_is_replaced_while_no_engine_runs(
@@ -226,7 +226,7 @@ FAILURES = {
     "crashes": "the engine exited (result exit-code, status 64) before it was healthy",
     "dies soon": "the engine exited (result exit-code, status 64) soon after it became healthy",
     "hangs": "the engine was not healthy within 60 s: engine does not answer",
-    "waits": "the engine was not healthy within 60 s: engine is standby",
+    "waits": "the engine was not healthy within 60 s: engine is starting",
     "gives up": "the engine was not healthy within 60 s: engine is starting",
 }
 
@@ -312,8 +312,8 @@ def test_an_engine_that_does_not_stop_means_that_nothing_starts(
     before = links(activator)
     assert refusal(activator, second) == (
         f"release {second.id} of stack dev-main was not started: container {BLUE_CONTAINER} still runs after its unit"
-        f" {BLUE}.service was stopped. Nothing was started in its place; when it has stopped, deploy again or activate"
-        " another release"
+        f" {BLUE}.service was stopped. Nothing was started in its place; ballast-recover@dev-main.service puts back"
+        " what ran as soon as that can be proven"
     )
     assert host.events == [f"stop {BLUE}", f"docker stop {BLUE_CONTAINER} within 30 s"]
     assert links(activator) == before
@@ -327,10 +327,12 @@ def test_an_engine_of_which_nobody_can_tell_whether_it_stopped_means_that_nothin
     second = host.stage("two")
     host.failing[what] = "no answer"
     unit = BLUE if what == "systemctl stop" else GREEN  # the idle slot is looked at first
+    then = "when it has stopped, deploy again or activate another release"
+    if unit == BLUE:
+        then = "ballast-recover@dev-main.service puts back what ran as soon as that can be proven"
     assert refusal(activator, second) == (
         f"release {second.id} of stack dev-main was not started: it cannot be proven that {unit}.service has stopped"
-        f" (`{what}` failed with status 1: no answer). Nothing was started in its place; when it has stopped, deploy"
-        " again or activate another release"
+        f" (`{what}` failed with status 1: no answer). Nothing was started in its place; {then}"
     )
     assert not [event for event in host.events if event.startswith("start")]
     assert activator.store.link("current") == first.id
@@ -435,8 +437,8 @@ def test_an_impatient_operator_still_learns_what_was_left(host: FakeHost, activa
     except KeyboardInterrupt:
         pytest.fail("the interruption came out instead of what it left")
     now = (
-        "perhaps nothing trades: putting back the release that ran before was interrupted as well; look with"
-        " `ballast status dev-main` and activate the release that is to run"
+        "perhaps nothing trades: putting back the release that ran before was interrupted as well;"
+        " ballast-recover@dev-main.service goes on with that, look with `ballast status dev-main`"
     )
     assert text == failed(second, "it was interrupted", now, None)
     host.on_start = lambda _engine: None

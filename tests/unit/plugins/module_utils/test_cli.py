@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.ballast.trading.plugins.module_utils import cli, commands, logs, status, supervisor
+from ansible_collections.ballast.trading.plugins.module_utils import cli, commands, logs, services, supervisor
 from ansible_collections.ballast.trading.plugins.module_utils.activation import Activator
 from ansible_collections.ballast.trading.plugins.module_utils.journal import Journal, Operator
 from ansible_collections.ballast.trading.plugins.module_utils.readiness import Readiness
@@ -28,7 +28,7 @@ Ballast = Callable[..., tuple[int, str, str]]
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHost:
     fake = FakeHost(deployed(tmp_path), monkeypatch)
     answer = Readiness(True, True, "engine is trading", {"role": "trading"})
-    monkeypatch.setattr(status, "probe_service", lambda _probe, _socket: answer)
+    monkeypatch.setattr(services, "probe_service", lambda _probe, _socket: answer)
     return fake
 
 
@@ -166,7 +166,7 @@ def test_an_activation_says_what_it_does(host: FakeHost, ballast: Ballast) -> No
     assert status_code == 0
     assert output.splitlines()[0] == "stopped ballast-engine@dev-main-green.service"
     assert output.splitlines()[-2] == f"release {first.id} runs in slot blue"
-    assert output.splitlines()[-1].startswith("no engine traded for 1.")
+    assert output.splitlines()[-1] == "no engine traded for 1000 ms"
     assert ballast("rollback", "dev-main", first.id) == (
         0,
         f"release {first.id} runs already; nothing was changed\n",
@@ -182,10 +182,13 @@ def test_an_activation_that_fails_says_why(host: FakeHost, ballast: Ballast) -> 
         f"ballast: release '{unknown}' of stack dev-main does not exist; releases here, newest first: none\n",
     )
     host.failing["systemctl show"] = "Failed to connect to bus"
-    status_code, _output, complaints = ballast("activate", "dev-main", host.stage().id)
+    release = host.stage()
+    status_code, _output, complaints = ballast("activate", "dev-main", release.id)
     assert (status_code, complaints) == (
         1,
-        "ballast: `systemctl show` failed with status 1: Failed to connect to bus\n",
+        f"ballast: release {release.id} of stack dev-main was not started: it cannot be proven that"
+        " ballast-engine@dev-main-blue.service has stopped (`systemctl show` failed with status 1: Failed to connect to"
+        " bus). Nothing was started in its place; when it has stopped, deploy again or activate another release\n",
     )
 
 

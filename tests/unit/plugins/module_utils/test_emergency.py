@@ -208,7 +208,7 @@ def test_an_engine_that_cannot_be_stopped_is_an_alarm(host: FakeHost, release: R
 def test_nothing_on_the_host_keeps_it_from_telling_what_to_do(host: FakeHost, release: Release) -> None:
     for what in ("systemctl show", "systemctl disable", "docker inspect", "docker image inspect"):
         host.failing[what] = "broken"
-    host.stack.control.parent.mkdir(parents=True, exist_ok=True)
+    host.stack.control.rmdir()
     host.stack.control.write_text("no folder")
     report = stop(host)
     assert (report.flat, report.trading) == (False, "not stopped")

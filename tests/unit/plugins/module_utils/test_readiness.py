@@ -48,18 +48,18 @@ def path() -> Iterator[Path]:
     [
         ("200 OK", {"role": "trading"}, True, "engine is trading"),
         ("200 OK", {"role": "trading", "output": "slow data"}, True, "engine is trading: slow data"),
-        ("200 OK", {"role": "standby"}, False, "engine is standby"),
+        ("200 OK", {"role": "standby"}, True, "engine is standby"),
         ("503 Down", {"role": "trading", "output": None}, False, "engine is trading"),
         ("503 Down", {"role": "starting", "output": "no\ntick\tyet"}, False, "engine is starting: no tick yet"),
         ("503 Down", {"role": "starting", "output": "\ud800"}, False, "engine is starting: ?"),
     ],
 )
-def test_an_engine_that_answers_is_alive_and_is_ready_when_it_trades_and_says_200(
-    path: Path, status: str, document: dict[str, object], ready: bool, message: str
+def test_an_engine_that_answers_is_alive_and_is_ready_when_it_says_200_in_a_role(
+    path: Path, status: str, document: dict[str, Any], ready: bool, message: str
 ) -> None:
     requests: list[str] = []
     with serving(http(json.dumps(document), status, requests=requests), path):
-        assert probe_service(CONTRACT, path) == Readiness(True, ready, message, document)
+        assert probe_service(CONTRACT, path) == Readiness(True, ready, message, document, role=document["role"])
     assert requests[0].startswith("GET /health HTTP/1.1\r\n")
 
 

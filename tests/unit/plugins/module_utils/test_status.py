@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.ballast.trading.plugins.module_utils import hold, ib_api, status
+from ansible_collections.ballast.trading.plugins.module_utils import hold, ib_api, services, status
 from ansible_collections.ballast.trading.plugins.module_utils.activation import Activator
 from ansible_collections.ballast.trading.plugins.module_utils.books import Books
 from ansible_collections.ballast.trading.plugins.module_utils.journal import Operator
@@ -44,7 +44,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHost:
 def says(monkeypatch: pytest.MonkeyPatch, document: dict[str, Any], ready: bool = True) -> None:
     """Let the engine say this of itself."""
     answer = Readiness(True, ready, f"engine is {document['role']}", document)
-    monkeypatch.setattr(status, "probe_service", lambda _probe, _socket: answer)
+    monkeypatch.setattr(services, "probe_service", lambda _probe, _socket: answer)
 
 
 def test_a_healthy_stack_tells_everything(host: FakeHost) -> None:
@@ -76,6 +76,9 @@ def test_a_healthy_stack_tells_everything(host: FakeHost) -> None:
         },
         "halt": None,
         "ledger": {"schema_version": 1, "rows": {"orders": 12, "executions": 9}},
+        "lease": {"token": None, "owner": None, "since": None, "holder": None},
+        "standby": None,
+        "switch": None,
         "last_backup": None,
         "units": {"ballast-gateway@dev-main.service": "active", "ballast-engine@dev-main-green.service": "active"},
         "strays": [],
@@ -165,7 +168,7 @@ def test_a_halt_is_told_by_the_engine_or_without_one_by_the_ledger_and_the_host(
     says(monkeypatch, {**HEALTH, "trading": {"blocked_by": {"halt": "trading is halted: drawdown"}}})
     document = stack_status(host.stack)
     assert (document["halt"], document["healthy"]) == ("trading is halted: drawdown", True)
-    monkeypatch.setattr(status, "probe_service", lambda _probe, _socket: Readiness(False, False, "no answer"))
+    monkeypatch.setattr(services, "probe_service", lambda _probe, _socket: Readiness(False, False, "no answer"))
     monkeypatch.setattr(status, "last_known", lambda _stack: Books("tilt: x", [], {}))
     assert stack_status(host.stack)["halt"] == "tilt: x"
     hold.place(host.stack, Operator("jane", "desk"), "why")
@@ -219,6 +222,9 @@ def document(**changes: Any) -> dict[str, Any]:
         },
         "halt": None,
         "ledger": {"rows": {"orders": 12, "executions": 9}},
+        "lease": {"token": 4, "owner": "blue", "since": "then", "holder": {"slot": "blue", "since": "then"}},
+        "standby": {"slot": "green", "role": "standby", "release": "old", "until": "later"},
+        "switch": None,
         "last_backup": {"created_at": "2026-11-22T02:15:00.000Z", "age_seconds": 66_000},
         "units": {"ballast-gateway@dev-main.service": "active", "ballast-engine@dev-main-blue.service": "active"},
         "strays": [],
@@ -242,6 +248,9 @@ DOWN = {
     },
     "halt": "drawdown: 12 %",
     "ledger": {},
+    "lease": {"token": None, "owner": None, "since": None, "holder": None},
+    "standby": None,
+    "switch": {"release": "new", "step": "demote", "began_at": "earlier", "interrupted": True},
     "last_backup": None,
     "units": {"ballast-gateway@paper.service": "inactive"},
     "strays": [],
@@ -265,8 +274,11 @@ def test_a_table_has_a_row_for_every_fact() -> None:
         "open orders       2",
         "positions         AAPL 3, MSFT -1.5",
         "ledger rows       12 orders, 9 executions",
+        "lease             held by blue since then; token 4 of blue",
+        "standby           slot green (standby), release old, until later",
         "last backup       2026-11-22T02:15:00.000Z (18 h ago)",
         "units             ballast-gateway@dev-main active, ballast-engine@dev-main-blue active",
+        "switch            none",
         "healthy           yes",
     ]
 
@@ -286,8 +298,11 @@ def test_stacks_stand_side_by_side_and_what_is_missing_is_said() -> None:
         "unknown",
         "unknown",
         "unknown",
+        "held by nobody; no token yet",
+        "none",
         "never",
         "ballast-gateway@paper inactive",
+        "to new, INTERRUPTED at step 'demote', begun earlier",
         "NO",
     ]
     assert len({line.rindex("   ") for line in lines}) == 1

@@ -502,7 +502,10 @@ def test_a_service_is_what_its_active_release_says(stack: Stack, monkeypatch: py
     assert service.settings["stop_grace_seconds"] == 12
     assert service.folder == release.path / "engine"
     assert service.container == service.project == "ballast-dev-main-engine-green"
-    assert service.environment == {"BALLAST_SLOT": "green", "BALLAST_RELEASE": release.id}
+    common = {"BALLAST_SLOT": "green", "BALLAST_RELEASE": release.id}
+    for trading, role in ((None, "trading"), ("green", "trading"), ("blue", "standby")):
+        ReleaseStore(stack).set_trading(trading)
+        assert service.environment == {**common, "BALLAST_ROLE": role}
     # With all that a probe needs to know.
     folder = stack.root / "var/lib/ballast/dev-main/engine"
     assert service.settings["probe"] == {"kind": "contract", "container": service.container, "folder": str(folder)}

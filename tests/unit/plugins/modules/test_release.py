@@ -34,7 +34,7 @@ def test_a_deploy_stages_activates_and_then_changes_nothing(host: FakeHost, call
     first = call(release, **trees())
     assert first["changed"] is True
     assert first["release"] == store.link("current") == store.ids()[0]
-    assert (first["previous"], first["slot"], first["gap_seconds"], first["pruned"]) == (None, "blue", None, [])
+    assert (first["previous"], first["slot"], first["gap_ms"], first["pruned"]) == (None, "blue", None, [])
     assert first["steps"][0] == f"staged release {first['release']}"
     assert first["steps"][-1] == f"release {first['release']} runs in slot blue"
     assert store.get(first["release"]).manifest["origin"] == ORIGIN
@@ -49,7 +49,7 @@ def test_the_diff_shows_what_differs_from_the_running_release_and_nothing_else(c
     call(release, **trees("one"))
     answer = call(release, **trees("two"))
     assert changes(answer) == {"engine/config/engine.yaml": ("one", "two")}
-    assert (answer["slot"], answer["gap_seconds"]) == ("green", pytest.approx(1.0, abs=0.5))
+    assert (answer["slot"], answer["gap_ms"]) == ("green", pytest.approx(1000, abs=500))
     assert host.two_engines == []
 
 
@@ -157,7 +157,8 @@ def test_a_rollback_says_what_it_changes(call: Call, store: Any) -> None:
     assert call(release, release=first) == {
         "changed": False,
         "diff": [],
-        "gap_seconds": None,
+        "strategy": None,
+        "gap_ms": None,
         "previous": second,
         "pruned": [],
         "release": first,

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.ballast.trading.plugins.module_utils import status
+from ansible_collections.ballast.trading.plugins.module_utils import services
 from ansible_collections.ballast.trading.plugins.module_utils.readiness import Readiness
 from ansible_collections.ballast.trading.plugins.modules import release, stack_status
 from tests.unit.plugins.module_utils.fake_host import FakeHost, trees
@@ -22,7 +22,7 @@ Call = Callable[..., dict[str, Any]]
 @pytest.mark.parametrize("check", [False, True])
 def test_status_only_reads(host: FakeHost, call: Call, monkeypatch: pytest.MonkeyPatch, check: bool) -> None:
     answer = Readiness(True, True, "engine is trading", {"role": "trading"})
-    monkeypatch.setattr(status, "probe_service", lambda _probe, _socket: answer)
+    monkeypatch.setattr(services, "probe_service", lambda _probe, _socket: answer)
     first = call(release, **trees())["release"]
     host.events.clear()
     told = call(stack_status, check=check)
