@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ansible.module_utils.common.validation import check_type_list
 from ansible.plugins.action import ActionBase
 
 from ..module_utils.host_facts import Problem
+from ..module_utils.windows import UTC
 from ..plugin_utils import configuration, neighbors
 
 ROLES = Path(__file__).parents[2] / "roles"
@@ -49,6 +51,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             *configuration.beyond_host(report.values, looked["facts"]),
             *neighbors.judge(report.values, looked["facts"], beside),
         ]
+        if self.activates(roles, variables):
+            closed = list(configuration.closed_at(report.values, datetime.now(UTC)))
+            if self._task.check_mode:
+                for problem in closed:
+                    self._display.warning(f"{host}: this deploy would be refused now: {problem.seen}. {problem.fix}")
+            else:
+                elsewhere += closed
         problems = [*report.problems, *(configuration.finish(problem, inputs.sources) for problem in elsewhere)]
         if problems:
             result.update(failed=True, unreachable=looked["unreachable"])
@@ -62,6 +71,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             msg=configuration.render(host, problems),
         )
         return result
+
+    def activates(self, roles: list[str], variables: Mapping[str, Any]) -> bool:
+        """Whether the play may activate a release, as far as tags tell, and has no reason to do so at any time."""
+        tags = {"all", "trading_engine", "trading_engine_release"}
+        wanted = tags & set(variables.get("ansible_run_tags", tags)) - set(variables.get("ansible_skip_tags", ()))
+        return "trading_engine" in roles and bool(wanted) and not self._templar.template(variables.get("force_reason"))
 
     def inputs(
         self, specifications: Mapping[str, configuration.Options], variables: Mapping[str, Any]

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import datetime
 from pathlib import Path
 from types import FrameType
 
@@ -22,7 +22,7 @@ from .journal import Act, Journal, Operator, reason_of
 from .releases import ReleaseStore
 from .stack import Stack
 from .stack_lock import read_lock
-from .windows import closed_now, parse_window
+from .windows import UTC, closed_now, parse_window
 
 LOCK_POLL_SECONDS = 0.1
 # After every change the recovery looks, under the lock and for a moment, whether something was left half-way.
@@ -161,11 +161,11 @@ def _heed_windows(stack: Stack, permit: Permit) -> None:
         return
     force = "To do it now all the same: --force --reason TEXT, or with a playbook -e force_reason=TEXT"
     try:
-        closed = closed_now(map(parse_window, stack.closed_windows), datetime.now(timezone.utc))
+        closed = closed_now(map(parse_window, stack.closed_windows), datetime.now(UTC))
     except ValueError as error:
         raise ChangeRefused(
-            f"the closed windows of stack {stack.name} cannot be judged: {error}. Correct ballast_closed_windows and"
-            f" deploy. {force}"
+            f"the closed windows of stack {stack.name} cannot be judged: {error}. Correct trading_engine_closed_windows"
+            f" and deploy. {force}"
         ) from error
     if closed:
         raise ChangeRefused(f"stack {stack.name} is not to be changed now: {closed}. {force}")

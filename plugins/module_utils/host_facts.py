@@ -227,6 +227,7 @@ def stack(name: str, root: Path) -> dict[str, Any]:
         "release": link_name(home / "current"),
         "environment": read_json(root / "etc/ballast" / name / "stack.json").get("environment", ""),
         "account": (settings.get("probe") or {}).get("account", ""),
+        "lock": read_json(root / "var/lib/ballast" / name / "control/lock.json"),
         "ports": [],
         "memory_bytes": 0,
         "cpus": 0.0,

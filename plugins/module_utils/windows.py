@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
+UTC = timezone.utc
 # What is closed for longer than this without a gap is closed for ever: windows repeat every week.
 HORIZON = timedelta(days=8)
 
@@ -49,7 +50,7 @@ class Window:
 
     def _readings(self, day: date, clock: time) -> list[datetime]:
         local = datetime.combine(day, clock, self.zone)
-        return [local.replace(fold=fold).astimezone(timezone.utc) for fold in (0, 1)]
+        return [local.replace(fold=fold).astimezone(UTC) for fold in (0, 1)]
 
 
 def parse_window(document: Mapping[str, Any]) -> Window:

@@ -243,8 +243,8 @@ facts:
       type: str
     stacks:
       description:
-        - The stacks that are on the host, by name, each with the release that runs, its environment and account, the
-          ports that its containers publish, and the memory and processors that they may use.
+        - The stacks that are on the host, by name, each with the release that runs, its environment and account, a
+          person's lock on it, the ports that its containers publish, and the memory and processors that they may use.
         - While a release is switched two engines run side by side, which is counted in.
       type: dict
       sample:
@@ -252,6 +252,7 @@ facts:
           release: 20261122T204501Z-3fa9c1d2
           environment: paper
           account: DU1234567
+          lock: {}
           ports: [4002]
           memory_bytes: 3221225472
           cpus: 4.0

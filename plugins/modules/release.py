@@ -25,6 +25,8 @@ description:
     started.
   - When the wanted release does not become healthy, the one that ran before is put back and the module fails with the
     reason, the last log lines, and what runs now.
+  - Nothing is touched, and the module fails, while somebody else changes the stack, somebody has locked it
+    (M(ballast.trading.stack_lock)), one of its windows is closed, or one of its hooks C(pre-deploy) refuses.
   - Rolling back is activating an earlier release.
 notes:
   - The gateway is restarted only when something about it differs between the two releases. A restart costs its
@@ -68,6 +70,16 @@ options:
       - Number of releases to keep. Older ones are removed after a successful activation.
       - The default is what the stack's description on the host says.
     type: int
+  force_reason:
+    description:
+      - Why the release cannot wait until the stack's closed windows are over. With it they do not count.
+      - It goes to the journal.
+    type: str
+    default: ""
+  wait:
+    description: Seconds to wait while somebody else changes the stack. Then the module fails with their name.
+    type: int
+    default: 0
   secrets_changed:
     description:
       - Whether an earlier task of the run changed a secret of the gateway, or would have in check mode.
@@ -173,7 +185,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.ballast.trading.plugins.module_utils.activation import ActivationError, Activator
-from ansible_collections.ballast.trading.plugins.module_utils.change import ChangeRefused
+from ansible_collections.ballast.trading.plugins.module_utils.change import ChangeRefused, Permit
 from ansible_collections.ballast.trading.plugins.module_utils.commands import CommandError
 from ansible_collections.ballast.trading.plugins.module_utils.journal import operator
 from ansible_collections.ballast.trading.plugins.module_utils.releases import (
@@ -240,7 +252,8 @@ def stage(module: AnsibleModule, store: ReleaseStore, payload: dict[str, Any]) -
 def run(module: AnsibleModule) -> dict[str, Any]:
     stack = load_or_predict(module)
     payload = unpack(module.params["payload"]) if module.params["payload"] else {}
-    activator = Activator(stack, by=operator(payload.get("origin")))
+    permit = Permit(wait_seconds=module.params["wait"], force_reason=module.params["force_reason"].strip())
+    activator = Activator(stack, by=operator(payload.get("origin")), permit=permit)
     state = module.params["state"]
     if state == "absent":
         if not activator.exists():
@@ -304,6 +317,8 @@ def main() -> None:
             "files": {"type": "dict", "default": {}},
             "release": {"type": "str"},
             "keep": {"type": "int"},
+            "force_reason": {"type": "str", "default": ""},
+            "wait": {"type": "int", "default": 0},
             "secrets_changed": {"type": "bool", "default": False, "no_log": False},
             "payload": {"type": "str", "no_log": True},
         },

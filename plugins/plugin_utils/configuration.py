@@ -13,14 +13,17 @@ import difflib
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.yaml import yaml_load
 
+from ..module_utils.hooks import FILE_NAME
 from ..module_utils.host_facts import Problem, WantedPort
 from ..module_utils.readiness import probe_mistakes
+from ..module_utils.windows import CLOCK, UTC, closed_now, parse_window, time_zone
 
 Options = Mapping[str, Mapping[str, Any]]
 
@@ -743,6 +746,72 @@ def ledger_of_engine(values: Mapping[str, Any]) -> Iterator[Problem]:
         )
 
 
+def windows_in_form(values: Mapping[str, Any]) -> Iterator[Problem]:
+    """What the host would not understand counts there as closed for ever."""
+    windows = []
+    for index, document in enumerate(values.get("trading_engine_closed_windows", [])):
+        where = f"trading_engine_closed_windows[{index}]"
+        clocks = {key: document[key] for key in ("from", "to") if not CLOCK.fullmatch(document[key])}
+        for key, clock in clocks.items():
+            fix = "Write it with two digits each and in quotes: YAML takes 16:05 without them for a number."
+            yield Problem(where=f"{where}.{key}", seen=describe(clock), wanted='"HH:MM"', fix=fix)
+        try:
+            zone = time_zone(document["timezone"])
+        except ValueError:
+            wish = "the name of a time zone, such as America/New_York"
+            yield Problem(
+                where=f"{where}.timezone", seen=describe(document["timezone"]), wanted=wish, fix="Correct the name."
+            )
+        else:
+            windows += [] if clocks else [parse_window({**document, "timezone": zone.key})]
+    closed = closed_now(windows, datetime.now(UTC))
+    if closed and closed.opens is None:
+        yield Problem(
+            where="trading_engine_closed_windows",
+            seen="windows that leave no time in the week",
+            wanted="some time at which a release may be activated",
+            fix="Shorten or remove one of them.",
+        )
+
+
+def closed_at(values: Mapping[str, Any], now: datetime) -> Iterator[Problem]:
+    """That the host would refuse to activate a release at ``now``, told before anything is touched."""
+    windows = values.get("trading_engine_closed_windows", [])
+    if values.get("trading_engine_state") != "present" or any(windows_in_form(values)):
+        return
+    closed = closed_now(map(parse_window, windows), now)
+    if closed:
+        yield Problem(
+            where="trading_engine_closed_windows",
+            seen=f"{closed}, in the time of this controller",
+            wanted="a time at which no window is closed",
+            fix="Wait, or do it all the same and say why: -e force_reason='...'; the journal keeps the reason.",
+        )
+
+
+def hooks_in_form(values: Mapping[str, Any]) -> Iterator[Problem]:
+    """Hooks that would not be run, or could not."""
+    for point, hooks in values.get("trading_engine_hooks", {}).items():
+        names: set[str] = set()
+        for index, hook in enumerate(hooks or []):
+            where = f"trading_engine_hooks.{point}[{index}]"
+            if not FILE_NAME.fullmatch(hook["name"]) or hook["name"] in names:
+                yield Problem(
+                    where=f"{where}.name",
+                    seen=describe(hook["name"]) + (", a second time" if hook["name"] in names else ""),
+                    wanted="a name of its own of letters, digits, dots, dashes and underscores, such as 10-notify",
+                    fix="Rename it.",
+                )
+            names.add(hook["name"])
+            if not hook["content"].startswith("#!"):
+                yield Problem(
+                    where=f"{where}.content",
+                    seen=f"{HIDDEN}, without a first line that names what runs it",
+                    wanted="a program that begins with a line such as #!/bin/sh",
+                    fix="Add that line.",
+                )
+
+
 RULES: tuple[Rule, ...] = (
     stack_name,
     account_of_environment,
@@ -762,6 +831,8 @@ RULES: tuple[Rule, ...] = (
     probe_of_engine,
     environment_of_kind,
     settings_of_lean,
+    windows_in_form,
+    hooks_in_form,
 )
 
 
@@ -781,9 +852,23 @@ def wanted_ports(values: Mapping[str, Any]) -> list[WantedPort]:
 def beyond_host(values: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[Problem]:
     """What the configuration asks of the host and the host cannot give; ``facts`` are empty when it did not answer."""
     if facts:
+        yield from unlocked(values, facts)
         yield from cpus_of_host(values, facts)
         yield from compose_of_host(values, facts)
         yield from lean_on_host(values, facts)
+
+
+def unlocked(values: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[Problem]:
+    """A person's lock, which the host would heed only when much is prepared already."""
+    stack = values.get("ballast_stack")
+    lock = facts.get("stacks", {}).get(stack, {}).get("lock")
+    if lock:
+        yield Problem(
+            where=f"host: lock of stack {stack}",
+            seen=f"locked by {lock.get('user')} from {lock.get('origin')} at {lock.get('at')}: {lock.get('reason')}",
+            wanted="a stack that nobody has locked",
+            fix=f"Ask there. When the work is done: playbook unlock.yml, or sudo ballast unlock {stack} on the host.",
+        )
 
 
 def cpus_of_host(values: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[Problem]:

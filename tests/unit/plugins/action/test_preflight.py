@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -19,7 +20,9 @@ from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.parsing.dataloader import DataLoader
 from ansible.playbook.task import Task
 from ansible.template import Templar
+from ansible.utils.display import Display
 
+from ansible_collections.ballast.trading.plugins.action import preflight
 from ansible_collections.ballast.trading.plugins.action.preflight import ActionModule
 
 ROOT = Path(__file__).parents[4]
@@ -61,9 +64,10 @@ class Host:
         return self.answer
 
 
-def judge(variables: dict[str, Any], host: Host, **arguments: Any) -> dict[str, Any]:
+def judge(variables: dict[str, Any], host: Host, check: bool = False, **arguments: Any) -> dict[str, Any]:
     """Run the action plugin in this process, with ``host`` at the other end."""
     task = Task()
+    task.check_mode = check
     task.args = arguments
     loader = DataLoader()
     task_vars = {"inventory_hostname": "trader1", **variables}
@@ -418,3 +422,53 @@ def test_what_preflight_has_seen_of_a_ledger_says_nothing_of_another_one(
     output = controller.play(play, {**PAPER, **seen}, "--check")
     made, migrated = '"changed_groups"' in output, '"schema_version"' in output
     assert (made, migrated) == (True, asked)
+
+
+ALWAYS_CLOSED = [
+    {"name": "first half", "days": ["mon", "tue", "wed", "thu", "fri", "sat"], "from": "00:00", "to": "00:00"},
+    {"name": "sunday", "days": ["sun"], "from": "00:00", "to": "23:59"},
+]
+CLOSED = {**PAPER, "trading_engine_closed_windows": [{**window, "timezone": "Etc/UTC"} for window in ALWAYS_CLOSED]}
+
+
+@pytest.fixture
+def monday(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Monday(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return datetime(2026, 11, 30, 12, tzinfo=tz)
+
+    monkeypatch.setattr(preflight, "datetime", Monday)
+
+
+@pytest.mark.usefixtures("monday")
+@pytest.mark.parametrize(
+    ("variables", "refused"),
+    [
+        ({}, True),
+        ({"ansible_run_tags": ["all"]}, True),
+        ({"ansible_run_tags": ["trading_engine_release", "ledger"]}, True),
+        ({"ansible_run_tags": ["ledger"]}, False),
+        ({"ansible_run_tags": ["all"], "ansible_skip_tags": ["trading_engine"]}, True),
+        ({"force_reason": "it runs wild"}, False),
+        ({"force_reason": ""}, True),
+        ({"trading_engine_state": "absent"}, False),
+    ],
+    ids=str,
+)
+def test_what_would_activate_in_a_closed_window_is_refused(variables: dict[str, Any], refused: bool) -> None:
+    answer = judge({**CLOSED, **variables}, Host(GOOD_HOST))
+    assert [problem["where"] for problem in answer["problems"]] == ["trading_engine_closed_windows"] * refused
+    assert answer.get("failed", False) is refused
+    if refused:
+        assert answer["problems"][0]["seen"].startswith("the window 'first half' is closed; it opens at 2026-12-06 ")
+
+
+@pytest.mark.usefixtures("monday")
+def test_check_mode_warns_of_a_closed_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr(Display, "warning", lambda _display, text: warnings.append(text))
+    assert judge(CLOSED, Host(GOOD_HOST), check=True)["problems"] == []
+    (warning,) = warnings
+    assert warning.startswith("trader1: this deploy would be refused now: the window 'first half' is closed; it opens ")
+    assert "-e force_reason='...'" in warning

@@ -201,12 +201,14 @@ def test_a_stack_of_the_host_says_what_it_takes(root: Path) -> None:
     (home / "active").mkdir()
     (home / "active/gateway").symlink_to("../releases/20261122T204501Z-3fa9c1d2")
     (home / "current").symlink_to("releases/20261122T204501Z-3fa9c1d2")
+    write(root, "var/lib/ballast/paper-main/control/lock.json", '{"user": "jane"}')
     write(root, "etc/ballast/damaged/stack.json", "{")
     assert host_facts.gather([], root)["stacks"] == {
         "paper-main": {
             "release": "20261122T204501Z-3fa9c1d2",
             "environment": "paper",
             "account": "DU1234567",
+            "lock": {"user": "jane"},
             "ports": [4002],
             # Two engines of the larger size: a switch runs both.
             "memory_bytes": 4 * GIBIBYTE,
@@ -216,6 +218,7 @@ def test_a_stack_of_the_host_says_what_it_takes(root: Path) -> None:
             "release": None,
             "environment": "",
             "account": "",
+            "lock": {},
             "ports": [],
             "memory_bytes": 0,
             "cpus": 0.0,

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.ballast.trading.plugins.module_utils.change import deploy_lock
+from ansible_collections.ballast.trading.plugins.module_utils.journal import Journal
 from ansible_collections.ballast.trading.plugins.module_utils.releases import LINKS, content_hash
 from ansible_collections.ballast.trading.plugins.modules import release
 from tests.unit.plugins.module_utils.fake_host import ORIGIN, FakeHost, rendered, trees
@@ -304,3 +307,27 @@ def test_what_cannot_be_a_stack_takes_nothing_away(host: FakeHost, call: Call, n
 )
 def test_arguments_that_do_not_belong_together_are_refused(call: Call, arguments: dict[str, Any], message: str) -> None:
     assert call(release, **arguments)["msg"] == message
+
+
+# ---- what is in the way ----
+
+
+def test_a_closed_window_is_forced_with_a_reason(host: FakeHost, call: Call) -> None:
+    days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+    window = {"name": "inventory", "days": days, "from": "00:00", "to": "00:00", "timezone": "Etc/UTC"}
+    path = host.stack.etc / "stack.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "closed_windows": [window]}))
+    assert call(release, check=True, **trees())["changed"] is True
+    refused = call(release, **trees(), force_reason=" ")["msg"]
+    assert refused.startswith("stack dev-main is not to be changed now: the window 'inventory' is closed")
+    assert host.events == []
+    assert call(release, **trees(), force_reason="it runs wild")["slot"] == "blue"
+    assert Journal(host.stack).entries()[0]["text"] == "forced: it runs wild"
+
+
+def test_a_deploy_waits_for_another_and_then_names_it(host: FakeHost, call: Call) -> None:
+    with deploy_lock(host.stack, "bob from 192.0.2.7", "rollback"):
+        refused = call(release, **trees(), wait=1)["msg"]
+    assert refused.startswith("stack dev-main is being changed by bob from 192.0.2.7, process ")
+    assert ", rollback, and still is after 1 s; try again later" in refused
+    assert host.events == []

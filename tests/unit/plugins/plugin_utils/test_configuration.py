@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -767,6 +768,118 @@ def test_the_report_counts_a_single_problem_and_none() -> None:
     first_line = configuration.render("trader1", [problem]).splitlines()[0]
     assert first_line == "Preflight found 1 problem on trader1; nothing was touched."
     assert configuration.render("trader1", []) == "Preflight found no problem on trader1."
+
+
+# ---- closed windows, locks, hooks ----
+
+MARKET = {"name": "m", "days": ["mon"], "from": "09:25", "to": "16:05", "timezone": "America/New_York"}
+NEW_YORK = "the name of a time zone, such as America/New_York"
+QUOTES = "Write it with two digits each and in quotes: YAML takes 16:05 without them for a number."
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"to": 965}, [("trading_engine_closed_windows[0].to", "'965'", '"HH:MM"', QUOTES)]),
+        ({"from": "9:25"}, [("trading_engine_closed_windows[0].from", "'9:25'", '"HH:MM"', QUOTES)]),
+        (
+            {"from": "24:00", "timezone": "New York"},
+            [
+                ("trading_engine_closed_windows[0].from", "'24:00'", '"HH:MM"', QUOTES),
+                ("trading_engine_closed_windows[0].timezone", "'New York'", NEW_YORK, "Correct the name."),
+            ],
+        ),
+        (
+            {"days": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"], "from": "00:00", "to": "00:00"},
+            [
+                (
+                    "trading_engine_closed_windows",
+                    "windows that leave no time in the week",
+                    "some time at which a release may be activated",
+                    "Shorten or remove one of them.",
+                )
+            ],
+        ),
+    ],
+    ids=str,
+)
+def test_a_window_that_the_host_would_not_understand_is_a_problem(
+    changes: dict[str, Any], expected: list[tuple[str, str, str, str]]
+) -> None:
+    values = {**PAPER, "trading_engine_closed_windows": [{**MARKET, **changes}]}
+    assert problems_of(values) == [Problem(*each) for each in expected]
+
+
+def test_a_window_with_a_wrong_day_or_none_is_a_problem() -> None:
+    values = {**PAPER, "trading_engine_closed_windows": [{**MARKET, "days": ["monday"]}, {"name": "m"}]}
+    wheres = [problem.where.removeprefix("trading_engine_closed_windows") for problem in problems_of(values)]
+    assert wheres == ["[0].days", "[1].days", "[1].from", "[1].to", "[1].timezone"]
+
+
+TUESDAY = datetime.fromisoformat("2026-12-01T15:00:00+00:00")
+
+
+def test_a_deploy_in_a_closed_window_is_refused_before_anything_is_touched() -> None:
+    values = {"trading_engine_state": "present", "trading_engine_closed_windows": [{**MARKET, "days": ["tue"]}]}
+    (problem,) = configuration.closed_at(values, TUESDAY)
+    assert problem.seen.startswith("the window 'm' is closed; it opens at 2026-12-01 ")
+    assert problem.seen.endswith("(2026-12-01T21:05:00Z), in the time of this controller")
+    assert problem.fix == (
+        "Wait, or do it all the same and say why: -e force_reason='...'; the journal keeps the reason."
+    )
+    assert list(configuration.closed_at({**values, "trading_engine_state": "absent"}, TUESDAY)) == []
+    assert list(configuration.closed_at({**values, "trading_engine_closed_windows": [MARKET]}, TUESDAY)) == []
+    assert list(configuration.closed_at({"trading_engine_state": "present"}, TUESDAY)) == []
+
+
+def test_a_locked_stack_is_a_problem_of_its_host() -> None:
+    lock = {"user": "jane", "origin": "desk", "at": "2026-12-01T15:00:00Z", "reason": "new disk"}
+    values = {"ballast_stack": "paper-main"}
+    assert list(configuration.unlocked(values, {"stacks": {"paper-main": {"lock": lock}}})) == [
+        Problem(
+            "host: lock of stack paper-main",
+            "locked by jane from desk at 2026-12-01T15:00:00Z: new disk",
+            "a stack that nobody has locked",
+            "Ask there. When the work is done: playbook unlock.yml, or sudo ballast unlock paper-main on the host.",
+        )
+    ]
+    assert list(configuration.unlocked(values, {"stacks": {"paper-main": {"lock": {}}, "b": {"lock": lock}}})) == []
+    assert list(configuration.unlocked(values, {"stacks": {}})) == []
+
+
+SHELL = "#!/bin/sh\ncurl --silent https://hooks.example/secret-token\n"
+OWN_NAME = "a name of its own of letters, digits, dots, dashes and underscores, such as 10-notify"
+
+
+@pytest.mark.parametrize(
+    ("hooks", "expected"),
+    [
+        ([{"name": "10-notify", "content": SHELL}], []),
+        ([{"name": "a/b", "content": SHELL}], [("[0].name", "'a/b'", OWN_NAME, "Rename it.")]),
+        ([{"name": ".hidden", "content": SHELL}], [("[0].name", "'.hidden'", OWN_NAME, "Rename it.")]),
+        (
+            [{"name": "10-notify", "content": SHELL}] * 2,
+            [("[1].name", "'10-notify', a second time", OWN_NAME, "Rename it.")],
+        ),
+        (
+            [{"name": "10-notify", "content": "curl https://hooks.example/secret-token"}],
+            [
+                (
+                    "[0].content",
+                    "(hidden), without a first line that names what runs it",
+                    "a program that begins with a line such as #!/bin/sh",
+                    "Add that line.",
+                )
+            ],
+        ),
+    ],
+    ids=str,
+)
+def test_a_hook_that_would_not_run_is_a_problem(
+    hooks: list[dict[str, str]], expected: list[tuple[str, str, str, str]]
+) -> None:
+    problems = problems_of({**PAPER, "trading_engine_hooks": {"on-alert": hooks}})
+    assert problems == [Problem(f"trading_engine_hooks.on-alert{where}", *rest) for where, *rest in expected]
 
 
 def test_every_rule_speaks_of_variables_that_a_role_has() -> None:
