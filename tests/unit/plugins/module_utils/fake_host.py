@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import time
 import zlib
@@ -18,6 +19,7 @@ import pytest
 from ansible_collections.ballast.trading.plugins.module_utils import (
     activation,
     commands,
+    control,
     handover,
     ib_api,
     readiness,
@@ -69,6 +71,10 @@ def trees(engine: str = "one", gateway: str = "one", **settings: Any) -> dict[st
     return {"trees": ["release"], "payload": base64.b64encode(zlib.compress(document)).decode()}
 
 
+class Killed(BaseException):
+    """What SIGKILL does to the tool, as far as a test can: nothing that it has for its end is run."""
+
+
 class FakeHost:
     """What docker, systemd, the gateway and the engines of one stack would do. Keeps a clock that only sleeping moves.
 
@@ -97,6 +103,7 @@ class FakeHost:
         self.halted = False
         self.promoted_at: dict[str, float] = {}
         self.on_post: Callable[[str, str], None] = lambda _slot, _what: None
+        self.effects_left: int | None = None
         self.failing: dict[str, str] = {}
         self.on_start: Callable[[str], None] = lambda _unit: None
         self.commands: list[list[str]] = []
@@ -124,6 +131,11 @@ class FakeHost:
         for module in (activation, handover, readiness, releases, services):
             monkeypatch.setattr(module, "time", self)
         monkeypatch.setattr(ib_api, "session", self.session)
+        point = ReleaseStore._point
+        monkeypatch.setattr(ReleaseStore, "_point", staticmethod(lambda *arguments: self._effect(point, *arguments)))
+        for name in ("_write", "_remove"):
+            change = getattr(control, name)
+            monkeypatch.setattr(control, name, functools.partial(self._effect, change))
 
     # ---- the clock, in place of module time ----
 
@@ -146,6 +158,7 @@ class FakeHost:
         return {"State": {"Running": True, "StartedAt": started}} if name in self.running else None
 
     def stop_container(self, name: str, grace_seconds: float) -> None:
+        self._count()
         self.events.append(f"docker stop {name} within {grace_seconds:g} s")
         self.running -= {name} - self.unstoppable
 
@@ -153,6 +166,7 @@ class FakeHost:
         self.events.append(f"remove network {name}")
 
     def run(self, command: list[str], **_options: Any) -> str:
+        self._count()
         if command[:3] == ["docker", "image", "inspect"]:
             self._fail("docker image inspect")
             return json.dumps([{"Config": {"Cmd": ["engine", "run"]}}])
@@ -195,6 +209,7 @@ class FakeHost:
         names = [name for name in arguments if not name.startswith("--") and "-recover@" not in name]
         if not names:
             return
+        self._count()
         self.events.append(f"{verb} {' '.join(name.removesuffix('.service') for name in names)}")
         self._fail(f"systemctl {verb}")
         for name in names:
@@ -218,10 +233,14 @@ class FakeHost:
         self.on_start(name)
         if name in self.started_at:
             return  # systemd starts nothing that runs
+        slot = self._slot(name)
+        if slot and ReleaseStore(self.stack).link(f"active/{slot}") is None:
+            self.units.setdefault(name, {}).update(ActiveState="failed", Result="exit-code", ExecMainStatus="78")
+            return
         self.started_at[name] = self.now
         if self._behaviour(name) != "crashes":
             self.running.add(self._container(name))
-        if slot := self._slot(name):
+        if slot:
             trading = ReleaseStore(self.stack).trading_slot()
             standby = self._keeps_contract(slot) and trading not in (None, slot)
             self._become(slot, "standby" if standby else "trading")
@@ -311,6 +330,7 @@ class FakeHost:
         self.unit(unit)
         if self._container(unit) not in self.running:
             raise ConnectionRefusedError(111, "Connection refused")
+        self._count()
         self.events.append(f"{word} {slot}")
         self.on_post(slot, word)
         if behaviour == "is deaf":
@@ -338,6 +358,28 @@ class FakeHost:
         release = ReleaseStore(self.stack).stage(rendered(engine, gateway, **settings), {"user": "alice"})
         self.engines |= {f"{slot} {release.id}": engine_is for slot in SLOTS}
         return release
+
+    def reboot(self) -> None:
+        """Lose all that runs, and start what is enabled."""
+        self.running.clear()
+        self.roles.clear()
+        self.promoted_at.clear()
+        self.started_at.clear()
+        for unit in self.units.values():
+            unit.update(ActiveState="inactive", SubState="dead", Result="success", NRestarts="0", Job="")
+        for name in [name for name, unit in self.units.items() if unit.get("UnitFileState") == "enabled"]:
+            self._start(name)
+
+    def _effect(self, change: Callable[..., None], *arguments: Any) -> None:
+        self._count()
+        change(*arguments)
+
+    def _count(self) -> None:
+        """Be killed before the effect after the last of ``effects_left``."""
+        if self.effects_left is not None:
+            if self.effects_left <= 0:
+                raise Killed
+            self.effects_left -= 1
 
     def _fail(self, what: str) -> None:
         if what in self.failing:

@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,8 +18,9 @@ from ansible_collections.ballast.trading.plugins.module_utils.activation import 
 from ansible_collections.ballast.trading.plugins.module_utils.change import ChangeRefused
 from ansible_collections.ballast.trading.plugins.module_utils.control import read_soak, read_switch
 from ansible_collections.ballast.trading.plugins.module_utils.journal import Journal
-from ansible_collections.ballast.trading.plugins.module_utils.releases import LINKS, Release
-from tests.unit.plugins.module_utils.fake_host import FakeHost, deployed
+from ansible_collections.ballast.trading.plugins.module_utils.releases import LINKS, Release, ReleaseError
+from ansible_collections.ballast.trading.plugins.module_utils.services import ServiceError
+from tests.unit.plugins.module_utils.fake_host import FakeHost, Killed, deployed
 
 GATEWAY = "ballast-gateway@dev-main"
 BLUE, GREEN = "ballast-engine@dev-main-blue", "ballast-engine@dev-main-green"
@@ -233,3 +237,109 @@ def test_an_engine_that_cannot_be_proven_stopped_is_fenced_out_and_nobody_is_pro
     Activator(host.stack).recover()
     assert trading(host) == ["blue"]
     assert read_switch(host.stack) is None
+
+
+# ---- killed at every moment ----
+
+
+def settled(host: FakeHost, releases: list[Release]) -> None:
+    """One engine trades, it is the one that a reboot would bring back, and the next deploy works."""
+    activator = Activator(host.stack)
+    slot = activator.active_slot()
+    assert trading(host) == [slot]
+    assert read_switch(host.stack) is None
+    assert activator.store.trading_slot() == slot
+    assert activator.store.link("current") == activator.store.link(f"active/{slot}")
+    enabled = {name for name, unit in host.units.items() if unit.get("UnitFileState") == "enabled"}
+    assert enabled == {f"{GATEWAY}.service", f"ballast-engine@dev-main-{slot}.service"}
+    assert len(host.running) <= 3
+    if len(host.running) == 3:  # the other one is the hot standby
+        assert read_soak(host.stack) is not None
+    host.now += 5
+    current = activator.store.link("current")
+    assert activator.is_running(activator.store.get(str(current)))
+    wanted = next(release for release in releases if release.id != current)
+    assert activator.activate(wanted).changed
+    assert trading(host) == [activator.active_slot()]
+    assert Journal(host.stack).verify().problems == []
+
+
+@pytest.mark.parametrize("reboot", [False, True], ids=["killed", "rebooted"])
+@pytest.mark.parametrize("hot", [False, True], ids=["deploy", "rollback in the soak"])
+@pytest.mark.parametrize("strategy", ["blue_green", "recreate"])
+def test_whatever_is_left_of_a_switch_is_finished_or_undone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strategy: str, hot: bool, reboot: bool
+) -> None:
+    steps = set()
+    for moment in itertools.count():
+        host = FakeHost(deployed(tmp_path / str(moment)), monkeypatch)
+        first, second = (host.stage(word, strategy=strategy) for word in ("one", "two"))
+        Activator(host.stack).activate(first)
+        if hot:
+            Activator(host.stack).activate(second)
+        target = first if hot else second
+        host.effects_left = moment
+        try:
+            Activator(host.stack).activate(target)
+        except Killed:
+            pass
+        else:
+            break
+        host.effects_left = None
+        switch = read_switch(host.stack)
+        steps.add(switch.step if switch else None)
+        if reboot:
+            host.reboot()
+        # The recovery may be killed as well, wherever it is.
+        for again in range(0, 8, 2):
+            host.effects_left = again
+            with contextlib.suppress(Killed):
+                Activator(host.stack).recover()
+            host.effects_left = None
+        Activator(host.stack).recover()
+        settled(host, [first, second])
+        assert host.two_engines == []
+    blue_green = {"compare", "demote", "promote", "watch", *(() if hot else ("start standby",))}
+    assert steps >= {"settle", *(blue_green if strategy == "blue_green" else {"stop", "start"})}
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_happens_there_are_never_two_traders(host: FakeHost, activator: Activator, seed: int) -> None:
+    chance = random.Random(seed)  # noqa: S311 it draws what a test does
+    kinds = ["healthy", *FAILURES, "is deaf"]
+    releases = [stage(host, f"good {number}") for number in range(3)]
+    releases += [stage(host, f"bad {number}", engine_is=chance.choice(kinds)) for number in range(3)]
+    activator.activate(releases[0])
+    for _turn in range(25):
+        what = chance.choice(["activate", "activate", "rollback", "move", "settle", "reboot", "die", "stick", "loosen"])
+        host.effects_left = chance.choice([None, chance.randrange(25)])
+        with contextlib.suppress(Killed, ActivationError, ChangeRefused, ServiceError, ReleaseError):
+            if what == "activate":
+                Activator(host.stack).activate(chance.choice(releases))
+            elif what == "rollback":
+                Activator(host.stack).activate(activator.resolve("previous"))
+            elif what == "move":
+                Activator(host.stack).move()
+            elif what == "settle":
+                host.now += chance.choice([10, 1000])
+                Activator(host.stack).settle()
+            elif what == "reboot":
+                host.effects_left = None
+                host.reboot()
+            elif what == "die":
+                host.running -= {chance.choice([BLUE_CONTAINER, GREEN_CONTAINER])}
+            elif what == "stick":
+                host.unstoppable.add(chance.choice([BLUE_CONTAINER, GREEN_CONTAINER]))
+            elif what == "loosen":
+                host.unstoppable.clear()
+        host.effects_left = None
+        with contextlib.suppress(ServiceError):
+            Activator(host.stack).recover()
+    host.unstoppable.clear()
+    host.engines.clear()
+    host.reboot()
+    host.now += 5
+    Activator(host.stack).recover()
+    good = next(release for release in releases[:3] if release.id != activator.store.link("current"))
+    assert Activator(host.stack).activate(good).changed
+    settled(host, releases[:3])
