@@ -189,6 +189,8 @@ class Activator:
             began_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             step="begin",
         )
+        if old and self.stack.engine_unit(old) in switch.stopped:
+            self._note(f"the engine in slot {old} had been stopped; release {target.id} is started")
         # It waits for the end of this process, whatever that is, and looks whether anything was left half-way.
         commands.systemctl("start", "--no-block", self.stack.recover_unit)
         try:
@@ -211,7 +213,7 @@ class Activator:
     def _clear(self, slot: str, target: Release) -> None:
         """Empty the idle slot. Should something linger there that does not stop, then nothing has been touched yet."""
         try:
-            self._end_soak()
+            self.end_soak()
             self.services.stop_engine(slot)
         except NotStopped as error:
             raise ActivationError(
@@ -419,7 +421,7 @@ class Activator:
             self._put_in_order()
             soak = read_soak(self.stack)
             if soak and is_down(commands.unit(self.stack.engine_unit(soak.slot)), "inactive", "failed"):
-                self._end_soak()
+                self.end_soak()
         return self._steps
 
     def _put_in_order(self) -> None:
@@ -469,7 +471,7 @@ class Activator:
             with Journal(self.stack).act(
                 "settle", self._by or operator(), complain=self._note, release=soak.release
             ) as act:
-                self._end_soak()
+                self.end_soak()
                 act.text = f"the soak is over, slot {soak.slot} was stopped"
         return True
 
@@ -493,7 +495,7 @@ class Activator:
         else:
             self.store.set_link(f"active/{slot}", None)
 
-    def _end_soak(self) -> None:
+    def end_soak(self) -> None:
         """Stop the hot standby, if there is one. Raises NotStopped."""
         soak = read_soak(self.stack)
         if soak is None:
@@ -615,7 +617,8 @@ def _keeps_contract(release: Release) -> bool:
 
 
 def _reasons(answer: Readiness) -> dict[str, str]:
-    """Why an engine sends no orders now, by its own word."""
+    """Why an engine sends no orders now, by its own word. A halt of the account is no fault of a release's."""
     trading = answer.document.get("trading")
     blocked = trading.get("blocked_by") if isinstance(trading, dict) else None
-    return {str(name): str(text) for name, text in blocked.items()} if isinstance(blocked, dict) else {}
+    reasons = blocked.items() if isinstance(blocked, dict) else ()
+    return {str(name): str(text) for name, text in reasons if name != "halt"}

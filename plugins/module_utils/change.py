@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from types import FrameType
 
+from .hold import held
 from .hooks import Occasion, run_hooks, run_noted_hooks
 from .journal import Act, Journal, Operator, reason_of
 from .releases import ReleaseStore
@@ -31,6 +32,10 @@ PATIENCE_SECONDS = 0.5
 
 class ChangeRefused(Exception):
     """A stack may not be changed now; nothing was touched. The text says who or what is in the way, and until when."""
+
+
+class ChangeFailed(Exception):
+    """A change was begun and could not be done. The text says why, and what runs now."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,8 @@ def change(
     with deploy_lock(stack, f"{by.user} from {by.origin}", doing, wait_seconds=permit.wait_seconds, say=say):
         if not urgent:
             _heed_person(stack)
+        if deploys and (reason := held(stack)):
+            raise ChangeRefused(reason)
         if deploys and not any_time:
             _heed_windows(stack, permit)
         if permit.force_reason:

@@ -16,8 +16,9 @@ from contextlib import suppress
 
 from . import stack_lock
 from .activation import ActivationError, Activator, told
-from .change import ChangeRefused, Permit
+from .change import ChangeFailed, ChangeRefused, Permit
 from .commands import CommandError
+from .emergency import NO_REASON
 from .journal import Journal, JournalError, describe, operator
 from .logs import SERVICES
 from .releases import ReleaseError
@@ -44,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_CONFIGURATION
     except (
         ActivationError,
+        ChangeFailed,
         ChangeRefused,
         CommandError,
         JournalError,
@@ -95,6 +97,17 @@ def _parser() -> argparse.ArgumentParser:
     _add_permit(rollback)
     rollback.set_defaults(verb=_activate)
 
+    start = verbs.add_parser("start", help="start a stack that was stopped: the gateway, then the engine")
+    start.add_argument("stack")
+    _add_wait(start)
+    start.set_defaults(verb=_start)
+
+    stop = verbs.add_parser("stop", help="stop the engine in good order; positions stay open")
+    stop.add_argument("stack")
+    stop.add_argument("--gateway", action="store_true", help="the gateway too; its next start costs a login")
+    _add_wait(stop)
+    stop.set_defaults(verb=_stop)
+
     lock = verbs.add_parser("lock", help="let nobody change a stack until it is unlocked")
     lock.add_argument("stack")
     lock.add_argument("--reason", type=_text, required=True, help="why; whoever is refused reads it")
@@ -111,13 +124,14 @@ def _parser() -> argparse.ArgumentParser:
 
     emergency = verbs.add_parser("emergency-stop", help="cancel every order, close every position, halt trading: now")
     emergency.add_argument("stack")
-    emergency.add_argument("--reason", type=_text, required=True, help="why; it is recorded")
+    emergency.add_argument("--reason", type=_text, default=NO_REASON, help="why; it is recorded")
     emergency.add_argument("--timeout", type=_seconds, default=60.0, help="seconds that the broker has for it (60)")
     emergency.set_defaults(verb=_emergency_stop)
 
     resume = verbs.add_parser("resume", help="lift the halt of an emergency stop or of a limit")
     resume.add_argument("stack")
     resume.add_argument("--reason", type=_text, required=True, help="why; it is recorded")
+    _add_wait(resume)
     resume.set_defaults(verb=_resume)
 
     logs = verbs.add_parser("logs", help="what all services of a stack wrote, merged by time")
@@ -164,7 +178,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_permit(parser: argparse.ArgumentParser) -> None:
+def _add_wait(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--wait",
         type=_count,
@@ -172,6 +186,10 @@ def _add_permit(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="how long to wait while somebody else changes the stack (0: do not)",
     )
+
+
+def _add_permit(parser: argparse.ArgumentParser) -> None:
+    _add_wait(parser)
     parser.add_argument("--force", action="store_true", help="do it in a closed window too; wants --reason")
     parser.add_argument("--reason", type=_text, help="with --force: why it cannot wait, for the journal")
 
@@ -291,6 +309,26 @@ def _settle(options: argparse.Namespace) -> int:
     return 0
 
 
+def _start(options: argparse.Namespace) -> int:
+    from .operate import start
+
+    permit = Permit(wait_seconds=options.wait)
+    done = start(load_stack(options.stack), operator(), say=_say, permit=permit)
+    if not done.changed:
+        _say("it runs already; nothing was changed")
+    return 0
+
+
+def _stop(options: argparse.Namespace) -> int:
+    from .operate import stop
+
+    permit = Permit(wait_seconds=options.wait)
+    done = stop(load_stack(options.stack), operator(), say=_say, permit=permit, gateway=options.gateway)
+    if not done.changed:
+        _say("it is stopped already; nothing was changed")
+    return 0
+
+
 def _lock(options: argparse.Namespace) -> int:
     held = stack_lock.lock(load_stack(options.stack), operator(), options.reason)
     _say(f"locked by {held}. To unlock it: ballast unlock {options.stack}")
@@ -314,13 +352,10 @@ def _emergency_stop(options: argparse.Namespace) -> int:
 
 
 def _resume(options: argparse.Namespace) -> int:
-    from .emergency import ResumeError, resume
+    from .emergency import resume
 
-    try:
-        _say(resume(load_stack(options.stack), options.reason, operator(), say=_say))
-    except ResumeError as error:
-        _complain(f"ballast: {error}")
-        return EXIT_FAILED
+    permit = Permit(wait_seconds=options.wait)
+    _say(resume(load_stack(options.stack), options.reason, operator(), say=_say, permit=permit))
     return 0
 
 

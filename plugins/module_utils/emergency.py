@@ -9,6 +9,7 @@ noted and the rest is still done; whatever is left then is told, and what a pers
 
 from __future__ import annotations
 
+import http.client
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -16,13 +17,14 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from . import books, commands, hold
+from . import books, commands, hold, unix_http
 from .activation import Activator
 from .alerts import alert
 from .books import spoken
-from .change import change, in_good_order
+from .change import ORDINARY, ChangeFailed, Permit, change, in_good_order
 from .engine_command import keeps_contract, run_command
 from .journal import Journal, Operator
+from .lease import fence
 from .readiness import probe_service
 from .releases import Release, ReleaseStore
 from .services import NotStopped
@@ -30,7 +32,11 @@ from .stack import SLOTS, Stack
 from .supervisor import container_name
 
 TIMEOUT_SECONDS = 60.0
+# How long the flatten command has, however long the engine itself has tried.
+LEAST_SECONDS = 15.0
+MARGIN_SECONDS = 10.0
 RESUME_SECONDS = 30.0
+NO_REASON = "no reason was given"
 HALTED, STOPPED, NOT_STOPPED = "halted", "stopped", "not stopped"
 
 
@@ -121,10 +127,6 @@ class EmergencyError(Exception):
         self.report = report
 
 
-class ResumeError(Exception):
-    """A halt could not be lifted. The text says why."""
-
-
 def emergency_stop(
     stack: Stack, reason: str, by: Operator, *, say: Callable[[str], None], timeout: float = TIMEOUT_SECONDS
 ) -> Report:
@@ -148,22 +150,23 @@ def halt_of(stack: Stack) -> str | None:
     return hold.held(stack) or (known.halt if known else None)
 
 
-def resume(stack: Stack, reason: str, by: Operator, *, say: Callable[[str], None]) -> str:
+def resume(stack: Stack, reason: str, by: Operator, *, say: Callable[[str], None], permit: Permit = ORDINARY) -> str:
     """Lift what an emergency stop or a limit has halted; returns what was done, in words.
 
-    Raises ResumeError, ChangeRefused, CommandError. An engine that runs goes on trading at once.
+    Raises ChangeFailed, ChangeRefused, CommandError. An engine that runs goes on trading at once.
     """
     release, slot = next(iter(_candidates(stack)), (None, SLOTS[0]))
-    with change(stack, "resume", by, say=say, text=reason, release=release.id if release else None) as act:
+    wanted = release.id if release else None
+    with change(stack, "resume", by, say=say, text=reason, release=wanted, permit=permit) as act:
         if release is None:
-            raise ResumeError(f"stack {stack.name} has no release, so nothing trades: deploy it")
+            raise ChangeFailed(f"stack {stack.name} has no release, so nothing trades: deploy it")
         done = []
         if keeps_contract(release):
             words = ["resume", "--reason", reason, "--requested-by", _whom(by)]
             ended = run_command(stack, release, slot, words, RESUME_SECONDS)
             if ended.status:
                 said = (ended.complaints.strip() or ended.output.strip())[-500:] or "it said nothing"
-                raise ResumeError(
+                raise ChangeFailed(
                     f"the halt of stack {stack.name} was not lifted: resume ended with status {ended.status}: {said}"
                 )
             done.append(ended.output.strip())
@@ -230,11 +233,8 @@ class _EmergencyStop:
                 self._start_gateway()
         elif releases:
             self._note("no engine image of this stack can cancel orders and close positions")
-        for slot in SLOTS:
-            with self._trying(f"the engine in slot {slot} could not be ended"):
-                self._end_silent_engine(slot)
-        document = self._flatten(able)
-        self._take(document)
+        trading = [slot for slot in SLOTS if self._trades(slot)]
+        self._take(self._flatten(able, trading))
         if self.report.trading == NOT_STOPPED:
             self._stop_engines()
         if not self.report.flat:
@@ -245,14 +245,39 @@ class _EmergencyStop:
 
     # ---- at the broker ----
 
-    def _flatten(self, able: list[tuple[Release, str]]) -> dict[str, Any]:
-        """The report of the contract's flatten command, or an empty one when none could be run."""
+    def _flatten(self, able: list[tuple[Release, str]], trading: list[str]) -> dict[str, Any]:
+        """The report of an engine that trades, if it is flat; else of the flatten command; empty, if that cannot be."""
+        document: dict[str, Any] = {}
+        began = time.monotonic()
+        for slot in trading:
+            self.say(f"cancelling every order and closing every position, by the engine in slot {slot}")
+            with self._trying(f"the engine in slot {slot} did not do it"):
+                document = self._ask_engine(slot)
+            if document.get("flat") is True:
+                return document
+        # No engine, or none to rely on: what it says of itself counts only where the command cannot be run.
+        seconds = max(min(LEAST_SECONDS, self.timeout), self.timeout - (time.monotonic() - began))
+        return self._run_flatten(able, seconds) or document
+
+    def _ask_engine(self, slot: str) -> dict[str, Any]:
+        """An engine that trades is halted at once; a container first has to be started."""
+        wish = {"reason": self.report.reason, "requested_by": self.report.requested_by, "timeout": self.timeout}
+        try:
+            answer = unix_http.post(str(self.stack.socket(slot)), "/flatten", wish, self.timeout + MARGIN_SECONDS)
+            document = json.loads(answer.body)
+        except (OSError, http.client.HTTPException, ValueError):
+            # It may be at it still, and hold the client id that the command needs.
+            self._kill(slot)
+            raise
+        return document if isinstance(document, dict) and "flat" in document else {}
+
+    def _run_flatten(self, able: list[tuple[Release, str]], seconds: float) -> dict[str, Any]:
         words = ["flatten", "--reason", self.report.reason, "--requested-by", self.report.requested_by]
-        words += ["--timeout", f"{self.timeout:g}", "--json"]
+        words += ["--timeout", f"{seconds:.0f}", "--json"]
         for release, slot in able:
             self.say(f"cancelling every order and closing every position, with the engine of release {release.id}")
             with self._trying(f"the engine of release {release.id} could not be used"):
-                ended = run_command(self.stack, release, slot, words, self.timeout)
+                ended = run_command(self.stack, release, slot, words, seconds)
                 try:
                     document = json.loads(ended.output)
                     if isinstance(document, dict):
@@ -295,15 +320,20 @@ class _EmergencyStop:
             commands.forget_failures(unit)
             commands.systemctl("start", "--no-block", unit)
 
-    def _end_silent_engine(self, slot: str) -> None:
-        """An engine that is frozen may have an order under way that it would send when it wakes up."""
-        container = container_name(self.stack.name, "engine", slot)
-        state = commands.container(container)
-        if state is None or not state["State"]["Running"]:
-            return
-        if not probe_service({"kind": "contract"}, self.stack.socket(slot)).alive:
-            self.say(f"the engine in slot {slot} does not answer: ending it")
-            commands.run(["docker", "kill", container])
+    def _trades(self, slot: str) -> bool:
+        """Whether an engine says that it trades. One that is frozen is ended: it may have an order under way."""
+        with self._trying(f"the engine in slot {slot} could not be looked at"):
+            answer = probe_service({"kind": "contract"}, self.stack.socket(slot))
+            if answer.alive:
+                return answer.role == "trading"
+            state = commands.container(container_name(self.stack.name, "engine", slot))
+            if state and state["State"]["Running"]:
+                self._kill(slot)
+        return False
+
+    def _kill(self, slot: str) -> None:
+        with self._trying(f"the engine in slot {slot} could not be killed"):
+            commands.run(["docker", "kill", container_name(self.stack.name, "engine", slot)])
             self._note(f"the engine in slot {slot} did not answer and was killed; systemd starts it again")
 
     def _stop_engines(self) -> None:
@@ -321,6 +351,11 @@ class _EmergencyStop:
                 stopped += 1
             except (NotStopped, commands.CommandError) as error:
                 self._note(str(error))
+                with self._trying("the engines could not be fenced out"):
+                    token = fence(self.stack, "emergency stop", self.report.reason).token
+                    self._note(
+                        f"whatever runs there was fenced out with token {token}: an engine that heeds it is harmless"
+                    )
         if stopped == len(SLOTS) and hold.held(self.stack):
             self.report.trading = STOPPED
 

@@ -108,6 +108,8 @@ class FakeHost:
         self.on_start: Callable[[str], None] = lambda _unit: None
         self.commands: list[list[str]] = []
         self.command_ends: list[commands.Outcome | commands.CommandError] = []
+        self.flatten_wishes: list[dict[str, Any]] = []
+        self.flatten_answer: dict[str, Any] = {"flat": False}
         self.started_at: dict[str, float] = {}
         for name in (
             "unit",
@@ -317,19 +319,26 @@ class FakeHost:
             return Readiness(alive=True, ready=False, message="engine is starting", role="starting")
         role = self.roles[slot]
         positions = {"AAPL": 99.0} if behaviour == "sees something else" else self.positions
-        blocked = {"halted": "trading is halted"} if self.halted else {}
+        blocked = {"halt": "trading is halted"} if self.halted else {}
         if behaviour == "cannot trade" and role == "trading":
             blocked = {**blocked, "circuit_breaker": "open"}
         document = {"role": role, "account": self.account, "positions": positions, "trading": {"blocked_by": blocked}}
         return Readiness(alive=True, ready=True, message=f"engine is {role}", document=document, role=role)
 
-    def post(self, path: str, what: str, _document: dict[str, Any], timeout: float) -> unix_http.Response:
+    def post(self, path: str, what: str, document: dict[str, Any], timeout: float) -> unix_http.Response:
         slot, word = Path(path).stem, what.rpartition("/")[2]
         unit = self.stack.engine_unit(slot)
         behaviour = self._behaviour(unit)
         self.unit(unit)
         if self._container(unit) not in self.running:
             raise ConnectionRefusedError(111, "Connection refused")
+        if word == "flatten":
+            self.flatten_wishes.append(document)
+            if behaviour == "is deaf":
+                raise TimeoutError("timed out")
+            return unix_http.Response(
+                200 if self.flatten_answer["flat"] else 503, json.dumps(self.flatten_answer).encode()
+            )
         self._count()
         self.events.append(f"{word} {slot}")
         self.on_post(slot, word)

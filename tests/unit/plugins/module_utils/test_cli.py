@@ -340,7 +340,7 @@ def test_an_emergency_stop_tells_all_of_it_and_fails_when_something_is_left(host
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("emergency-stop", "dev-main"),
+        ("emergency-stop",),
         ("emergency-stop", "dev-main", "--reason", " "),
         ("emergency-stop", "dev-main", "--reason", "x", "--timeout", "0"),
         ("resume", "dev-main"),

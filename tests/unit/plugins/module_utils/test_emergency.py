@@ -16,12 +16,11 @@ import pytest
 from ansible_collections.ballast.trading.plugins.module_utils import books, emergency, hold
 from ansible_collections.ballast.trading.plugins.module_utils.activation import Activator
 from ansible_collections.ballast.trading.plugins.module_utils.books import Books
-from ansible_collections.ballast.trading.plugins.module_utils.change import ChangeRefused, deploy_lock
+from ansible_collections.ballast.trading.plugins.module_utils.change import ChangeFailed, ChangeRefused, deploy_lock
 from ansible_collections.ballast.trading.plugins.module_utils.commands import CommandError, Outcome
 from ansible_collections.ballast.trading.plugins.module_utils.emergency import (
     EmergencyError,
     Report,
-    ResumeError,
     emergency_stop,
     halt_of,
     resume,
@@ -89,15 +88,47 @@ def asked(host: FakeHost) -> list[list[str]]:
 # ---- with an engine of the contract ----
 
 
-def test_everything_is_cancelled_closed_and_halted_and_the_engine_goes_on(host: FakeHost, release: Release) -> None:
+def test_an_engine_that_lives_does_it_itself_at_once(host: FakeHost, release: Release) -> None:
+    host.flatten_answer = FLAT
+    said: list[str] = []
+    assert stop(host, said).done
+    assert said[0] == "cancelling every order and closing every position, by the engine in slot blue"
+    assert (host.events, host.commands) == ([], [])
+
+
+def test_an_engine_that_does_not_get_it_done_is_not_relied_upon(host: FakeHost, release: Release) -> None:
+    host.flatten_answer = {**NOT_FLAT, "problems": ["mine"]}
+    host.command_ends = [ends(FLAT)]
+    report = stop(host)
+    assert (report.done, report.problems) == (True, [])
+
+
+def test_what_an_engine_said_counts_where_the_command_cannot_be_run(host: FakeHost, release: Release) -> None:
+    host.flatten_answer = {**NOT_FLAT, "positions_left": {"AAPL": 2.0}}
+    break_docker(host)
+    report = stop(host)
+    assert (report.trading, report.positions_left) == ("halted", {"AAPL": 2.0})
+
+
+def test_an_engine_that_does_not_come_back_from_it_is_killed(host: FakeHost, release: Release) -> None:
+    host.engines[f"blue {release.id}"] = "is deaf"
+    host.command_ends = [ends(FLAT)]
+    report = stop(host)
+    assert report.done
+    assert host.events == ["docker kill ballast-dev-main-engine-blue"]
+    assert report.problems[1] == "the engine in slot blue did not do it: timed out"
+
+
+def test_without_a_word_of_the_engine_the_command_does_it_all(host: FakeHost, release: Release) -> None:
     host.command_ends = [ends(FLAT)]
     said: list[str] = []
     report = stop(host, said)
     assert asked(host) == [
         ["flatten", "--reason", "why", "--requested-by", "jane from desk", "--timeout", "60", "--json"]
     ]
+    assert host.flatten_wishes == [{"reason": "why", "requested_by": "jane from desk", "timeout": 60.0}]
     assert (report.done, report.flat, report.trading) == (True, True, "halted")
-    assert said == [
+    assert said[1:] == [
         f"cancelling every order and closing every position, with the engine of release {release.id}",
         "emergency stop of stack dev-main: FLAT after 0.0 s\n"
         "trading is halted: every order is refused, until `ballast resume dev-main --reason TEXT`\n"
@@ -267,7 +298,7 @@ def test_a_resume_lifts_the_hold_last_and_says_that_no_engine_runs(host: FakeHos
     break_docker(host)
     stop(host)
     host.command_ends = [Outcome(65, "", "no ledger"), Outcome(0, "lifted", "")]
-    with pytest.raises(ResumeError) as refused:
+    with pytest.raises(ChangeFailed) as refused:
         resume(host.stack, "x", JANE, say=print)
     assert str(refused.value) == "the halt of stack dev-main was not lifted: resume ended with status 65: no ledger"
     assert hold.held(host.stack)
@@ -285,7 +316,7 @@ def test_a_resume_of_another_engine_lifts_the_hold_alone(host: FakeHost) -> None
 
 
 def test_a_resume_waits_its_turn_and_needs_a_release(host: FakeHost) -> None:
-    with pytest.raises(ResumeError, match="stack dev-main has no release, so nothing trades: deploy it"):
+    with pytest.raises(ChangeFailed, match="stack dev-main has no release, so nothing trades: deploy it"):
         resume(host.stack, "x", JANE, say=print)
     with deploy_lock(host.stack), pytest.raises(ChangeRefused):
         resume(host.stack, "x", JANE, say=print)

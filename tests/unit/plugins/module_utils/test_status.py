@@ -17,6 +17,7 @@ import pytest
 from ansible_collections.ballast.trading.plugins.module_utils import hold, ib_api, services, status
 from ansible_collections.ballast.trading.plugins.module_utils.activation import Activator
 from ansible_collections.ballast.trading.plugins.module_utils.books import Books
+from ansible_collections.ballast.trading.plugins.module_utils.control import Soak, Switch, write_soak, write_switch
 from ansible_collections.ballast.trading.plugins.module_utils.journal import Operator
 from ansible_collections.ballast.trading.plugins.module_utils.readiness import Readiness
 from ansible_collections.ballast.trading.plugins.module_utils.releases import ReleaseStore
@@ -84,6 +85,39 @@ def test_a_healthy_stack_tells_everything(host: FakeHost) -> None:
         "strays": [],
         "healthy": True,
     }
+
+
+def fields(value: dict[str, Any], under: str = "") -> set[str]:
+    """The fields of a document as its description names them: with a dot for what lies in another."""
+    found = set()
+    for name, each in value.items():
+        path = f"{under}{name}"
+        found.add(path)
+        if isinstance(each, dict) and path not in KEYED_BY_NAME:
+            found |= fields(each, f"{path}.")
+    return found
+
+
+# Their keys are symbols, tables and units, not fields.
+KEYED_BY_NAME = {"engine.positions", "ledger.rows", "units", "lease.holder"}
+REFERENCE = Path(__file__).parents[4] / "docs" / "reference.md"
+
+
+def test_every_field_of_the_document_is_described_and_no_other(host: FakeHost) -> None:
+    down = stack_status(host.stack)
+    Activator(host.stack).activate(host.stage())
+    take_backup(host.stack, 1)
+    Activator(host.stack).activate(second := host.stage("two"))
+    write_soak(host.stack, Soak("green", second.id, 0))
+    write_switch(host.stack, Switch(second.id, "recreate", "blue", "green", {}, [], False, "then", ""), "start")
+    section = REFERENCE.read_text().partition("## The status document")[2].partition("\n## ")[0]
+    # A field has a row of its own, or is told with the object that it is a part of.
+    cells = [line.split(" | ") for line in section.splitlines() if line.startswith("| `")]
+    described = {name for row in cells for name in re.findall(r"`([a-z_.]+)`", row[0])}
+    described |= {name for row in cells for name in re.findall(r"`([a-z]+[.][a-z_]+)`", row[2])}
+    seen = fields(down) | fields(stack_status(host.stack))
+    objects = {path.rpartition(".")[0] for path in seen}
+    assert described - objects == seen - objects
 
 
 def test_a_stack_without_a_release_is_down_not_an_error(host: FakeHost) -> None:

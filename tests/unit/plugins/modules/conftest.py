@@ -17,7 +17,14 @@ from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.ballast.trading.plugins.module_utils.activation import Activator
 from ansible_collections.ballast.trading.plugins.module_utils.stack import load_stack
-from ansible_collections.ballast.trading.plugins.modules import journal, release, release_info, stack_lock, stack_status
+from ansible_collections.ballast.trading.plugins.modules import (
+    journal,
+    release,
+    release_info,
+    stack,
+    stack_lock,
+    stack_status,
+)
 from tests.unit.plugins.module_utils.fake_host import FakeHost, deployed
 
 Call = Callable[..., dict[str, Any]]
@@ -36,7 +43,7 @@ def store(host: FakeHost) -> Any:
 @pytest.fixture
 def call(host: FakeHost, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
     """Run a module for stack dev-main and return what it prints."""
-    for module in (journal, release, release_info, stack_lock, stack_status):
+    for module in (journal, release, release_info, stack, stack_lock, stack_status):
         monkeypatch.setattr(module, "load_stack", functools.partial(load_stack, root=host.stack.root))
     monkeypatch.setattr(release, "Stack", functools.partial(release.Stack, root=host.stack.root))
 

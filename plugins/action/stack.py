@@ -1,0 +1,10 @@
+# Copyright: (c) 2026, Ballast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Controller side of the module ``stack``: say who acts, as for a line of the journal."""
+
+from __future__ import annotations
+
+from .journal import ActionModule
+
+__all__ = ["ActionModule"]
