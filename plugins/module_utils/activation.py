@@ -36,6 +36,7 @@ from .control import (
 )
 from .handover import Handover, NotPromoted
 from .journal import Act, Journal, Operator, operator
+from .ledger_schema import misfit
 from .readiness import Readiness
 from .releases import LINKS, Release, ReleaseError, ReleaseStore
 from .services import NotHealthy, NotStopped, Services, is_down
@@ -43,7 +44,7 @@ from .stack import SLOTS, Stack, StackError
 
 BLUE_GREEN, RECREATE = "blue_green", "recreate"
 # A promoted engine trades already: it must soon be as well as the old one was, or that one gets the lease back.
-WATCH_SECONDS = 15.0
+WATCH_SECONDS = 30.0
 STANDBY_SECONDS = 10.0
 POLL_SECONDS = 0.2
 HOST_TOOL = "/usr/local/bin/ballast"
@@ -145,6 +146,7 @@ class Activator:
         self.store.verify(target)
         if self.is_running(target):
             return Activation(False, target.id, self.store.link("previous"), self.active_slot())
+        self._need_schema(target)
         with self._changing("activate", target.id, deploys=True, any_time=self._is_hot(target)) as act:
             self._put_in_order()
             self._need_images(target)
@@ -368,6 +370,9 @@ class Activator:
         try:
             release = self.store.get(release_id)
             self.store.verify(release)
+            problem = misfit(self.stack, release)
+            if problem:
+                raise ReleaseError(problem)
             if not switch.keeps_gateway:
                 # Its login may be another than before: the secrets on the host are those of the deploy that failed.
                 self.services.guard_account(release)
@@ -418,6 +423,8 @@ class Activator:
         Waits for whoever changes the stack. Raises NotStopped, CommandError: nothing is proven then, try again.
         """
         with deploy_lock(self.stack, doing="recover", wait_seconds=math.inf), in_good_order():
+            if read_switch(self.stack):
+                commands.run(["docker", "version"])  # without it nothing could be proven
             self._put_in_order()
             soak = read_soak(self.stack)
             if soak and is_down(commands.unit(self.stack.engine_unit(soak.slot)), "inactive", "failed"):
@@ -442,6 +449,9 @@ class Activator:
         self._note(act.text)
 
     def _is_committed(self, switch: Switch) -> bool:
+        """A new engine that was watched to the end and still trades is not stopped for a link that was not written."""
+        if switch.strategy == BLUE_GREEN and switch.step == "settle" and self._trades(switch.new):
+            return True
         return self.store.trading_slot() == switch.new
 
     def _finish(self, switch: Switch) -> str:
@@ -557,6 +567,15 @@ class Activator:
                         f"image {image['pinned']} of release {release.id} is gone from this host"
                         f" and cannot be pulled: {error}"
                     ) from error
+
+    def _need_schema(self, release: Release) -> None:
+        problem = misfit(self.stack, release)
+        if problem:
+            running = self.store.link("current")
+            kept = f"release {running} was left as it is" if running else "nothing was started"
+            raise ActivationError(
+                f"release {release.id} of stack {self.stack.name} was not activated: {problem}; {kept}"
+            )
 
     def _guard_untouched(self, release: Release) -> None:
         """The account guard before anything is touched: without a session no new engine could become healthy anyway."""

@@ -11,6 +11,7 @@ import os
 import re
 import shlex
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -29,6 +30,7 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_CONFIGURATION = 78
 MAX_KEEP_DAYS = 36500
+RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1.0, 60.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -299,8 +301,18 @@ def _lease(options: argparse.Namespace) -> int:
 
 
 def _recover(options: argparse.Namespace) -> int:
-    Activator(load_stack(options.stack), say=_say).recover()
-    return 0
+    stack = load_stack(options.stack)
+    pause = RETRY_SECONDS
+    while True:
+        try:
+            Activator(stack, say=_say).recover()
+        except (ServiceError, CommandError) as error:  # noqa: PERF203 - it is tried until it works
+            # Docker restarts, perhaps, or something hangs: what cannot be proven now can be later.
+            _complain(f"ballast: {error}; trying again in {pause:g} s")
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_RETRY_SECONDS)
+        else:
+            return 0
 
 
 def _settle(options: argparse.Namespace) -> int:

@@ -97,6 +97,13 @@ options:
         description: Its permissions as an octal number in quotes.
         type: str
         required: true
+      stack:
+        description: The stack that it belongs to. The release that runs must work with the ledger as it is to be.
+        type: str
+      no_rollback:
+        description: Whether it is confirmed that there may be no way back to the release that runs.
+        type: bool
+        default: false
       migrations:
         description: As O(ballast.trading.sqlite_migrate#module:migrations).
         type: list
@@ -287,7 +294,10 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.host_facts import Problem, Requirements, WantedPort, gather, judge
+from ..module_utils.ledger_schema import declared
+from ..module_utils.releases import ReleaseStore
 from ..module_utils.sqlite_migrate import MIGRATIONS, MigrationError, Ownership, load_migrations, migrate
+from ..module_utils.stack import StackError, load_stack
 
 ARGUMENT_SPEC = {
     "roles": {"type": "list", "elements": "str"},
@@ -312,6 +322,8 @@ ARGUMENT_SPEC = {
             "owner": {"type": "int", "required": True},
             "group": {"type": "int", "required": True},
             "mode": {"type": "str", "required": True},
+            "stack": {"type": "str"},
+            "no_rollback": {"type": "bool", "default": False},
             "migrations": MIGRATIONS,
         },
     },
@@ -331,6 +343,28 @@ def look_at_ledger(ledger: dict[str, Any], scratch_directory: Path) -> bool:
     ).changed
 
 
+def judge_way_back(ledger: dict[str, Any], root: Path = Path("/")) -> Problem | None:
+    """The problem when the engine that runs, to which a failed deploy returns, would not work with the new schema."""
+    if not ledger["stack"] or ledger["no_rollback"] or not ledger["migrations"]:
+        return None
+    try:
+        stack = load_stack(ledger["stack"], root)
+    except StackError:
+        return None
+    running = ReleaseStore(stack).linked("current")
+    schemas = declared(running) if running else None
+    newest = max(int(entry["name"][:4]) for entry in ledger["migrations"])
+    if running is None or schemas is None or newest <= schemas[1]:
+        return None
+    return Problem(
+        where="ledger_migrations",
+        seen=f"a migration to schema {newest}, which has not been applied yet",
+        wanted=f"at most {schemas[1]}, the newest schema that the running release {running.id} works with",
+        fix="Deploy an engine first that works with both (trading_engine_ledger_schemas). Or do without a way back to"
+        f" the running release: -e ledger_confirm_no_rollback={ledger['stack']}",
+    )
+
+
 def main() -> None:
     """Return the host's facts and problems; whether they fail the task is for the action plugin to say."""
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
@@ -347,6 +381,8 @@ def main() -> None:
     if ledger and os.geteuid() == 0:
         try:
             facts["ledger"] = {"wanted": ledger, "up_to_date": look_at_ledger(ledger, Path(module.tmpdir))}
+            problem = None if facts["ledger"]["up_to_date"] else judge_way_back(ledger)
+            problems += [problem] if problem else []
         except MigrationError as error:
             problems.append(
                 Problem(

@@ -174,7 +174,7 @@ FAILURES = {
     ),
     "dies promoted": "the engine exited (result exit-code, status 64) soon after it became healthy",
     "cannot trade": (
-        "the engine was not healthy within 15 s: the engine answers, but cannot trade: circuit_breaker: open"
+        "the engine was not healthy within 30 s: the engine answers, but cannot trade: circuit_breaker: open"
     ),
     "sees something else": (
         "the standby does not see what the trading engine sees: it has AAPL 99 in account DU1234567, wanted AAPL 3 in"

@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
+from ansible_collections.ballast.trading.plugins.module_utils.activation import Activator
 from ansible_collections.ballast.trading.plugins.module_utils.sqlite_migrate import Ownership, load_migrations, migrate
 from ansible_collections.ballast.trading.plugins.modules import preflight
+from tests.unit.plugins.module_utils.fake_host import FakeHost, deployed
 
-LEDGER = {"owner": os.geteuid(), "group": os.getegid(), "mode": "0640"}
+LEDGER = {"owner": os.geteuid(), "group": os.getegid(), "mode": "0640", "stack": "dev-main", "no_rollback": False}
 GOOD = {"name": "0001_initial.sql", "content": "CREATE TABLE orders (id INTEGER PRIMARY KEY);"}
 
 
@@ -96,3 +98,25 @@ def test_a_ledger_is_up_to_date_when_it_has_every_migration_and_its_owner(
     assert run(capsys, {"ledger": ledger})["facts"]["ledger"] == {"up_to_date": True, "wanted": ledger}
     path.chmod(0o644)
     assert run(capsys, {"ledger": ledger})["facts"]["ledger"] == {"up_to_date": False, "wanted": ledger}
+
+
+@pytest.mark.parametrize(
+    ("newest", "confirmed", "wanted"),
+    [
+        ("0003_more.sql", False, None),
+        ("0101_other.sql", True, None),
+        ("0101_other.sql", False, "at most 99, the newest schema that the running release {} works with"),
+    ],
+)
+def test_a_migration_without_a_way_back_wants_to_be_confirmed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, newest: str, confirmed: bool, wanted: str | None
+) -> None:
+    host = FakeHost(deployed(tmp_path), monkeypatch)
+    ledger = {**LEDGER, "no_rollback": confirmed, "migrations": [{**GOOD, "name": newest}]}
+    assert preflight.judge_way_back(ledger, tmp_path) is None  # nothing runs yet
+    release = host.stage(ledger_schemas={"oldest": 2, "newest": 99})
+    Activator(host.stack).activate(release)
+    problem = preflight.judge_way_back(ledger, tmp_path)
+    assert (problem.wanted if problem else None) == (wanted.format(release.id) if wanted else None)
+    if problem:
+        assert problem.fix.endswith("-e ledger_confirm_no_rollback=dev-main")
