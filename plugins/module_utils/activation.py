@@ -121,6 +121,8 @@ class Activator:
         units = [commands.unit(name) for name in (self.stack.gateway_unit, self.stack.engine_unit(slot))]
         if any(unit["ActiveState"] != "active" or unit["UnitFileState"] != "enabled" for unit in units):
             return False
+        if self.services.has_new_secrets("engine", slot):
+            return False
         answer = self.services.probe_engine(slot)
         return answer.alive and answer.role != "standby"
 
@@ -548,7 +550,7 @@ class Activator:
                 commands.run(["docker", "container", "rm", container])
             for network in ("trading", "egress"):
                 commands.remove_network(f"ballast-{self.stack.name}-{network}")
-            for folder in (self.stack.opt, self.stack.run, self.stack.control):
+            for folder in (self.stack.opt, self.stack.run, self.stack.secrets, self.stack.control):
                 shutil.rmtree(folder, ignore_errors=True)
             with suppress(OSError):  # the last stack of the host takes the folder with it
                 self.stack.opt.parent.rmdir()

@@ -205,12 +205,12 @@ def _log(probe: dict[str, Any], state: dict[str, Any], started: bool) -> tuple[b
     fatal = re.search(probe["fatal"], output, re.MULTILINE) if probe.get("fatal") else None
     if fatal:
         line = output[output.rfind("\n", 0, fatal.start()) + 1 :].split("\n", 1)[0]
-        return False, False, f"its output says {_line(line)[:200]!r}, which matches {probe['fatal']!r}"
+        return False, False, f"its output says {_line(line)[:200]!r}, which matches '{probe['fatal']}'"
     if started:
         return True, True, "its output says nothing fatal"
     if re.search(probe["ready"], output, re.MULTILINE):
-        return True, True, f"its output has matched {probe['ready']!r}"
-    return True, False, f"its output has not matched {probe['ready']!r} since the start"
+        return True, True, f"its output has matched '{probe['ready']}'"
+    return True, False, f"its output has not matched '{probe['ready']}' since the start"
 
 
 def _file_age(probe: dict[str, Any], state: dict[str, Any], started: bool) -> tuple[bool, bool, str]:

@@ -105,12 +105,13 @@ class Services:
         active = self.store.linked("active/gateway")
         if active is None or active.fingerprint("gateway") != release.fingerprint("gateway"):
             return False
-        return commands.unit(self.stack.gateway_unit)["ActiveState"] == "active" and not self._has_new_secrets()
+        runs = commands.unit(self.stack.gateway_unit)["ActiveState"] == "active"
+        return runs and not self.has_new_secrets("gateway", None)
 
-    def _has_new_secrets(self) -> bool:
-        """Whether a secret of the gateway was written after its container had started: it does not know it yet."""
-        secrets = list((self.stack.etc / "secrets/gateway").glob("*"))
-        container = commands.container(container_name(self.stack.name, "gateway", None)) if secrets else None
+    def has_new_secrets(self, kind: str, slot: str | None) -> bool:
+        """Whether a secret of a service was written after its container had started: it does not know it yet."""
+        secrets = list((self.stack.etc / "secrets" / kind).glob("*"))
+        container = commands.container(container_name(self.stack.name, kind, slot)) if secrets else None
         if container is None:
             return False
         started = commands.started_at(container["State"])

@@ -58,6 +58,11 @@ class Stack:
         return self.root / "run/ballast" / self.name
 
     @property
+    def secrets(self) -> Path:
+        """Settings of an engine with its secrets among them, made when it starts. Not in ``run``, which it owns."""
+        return self.run.with_name(f"{self.name}.secrets")
+
+    @property
     def state(self) -> Path:
         return self.root / "var/lib/ballast" / self.name
 

@@ -10,6 +10,7 @@ journal.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -193,6 +194,8 @@ class Supervisor:
             os.chown(service.stack.run, uid, gid)
             service.stack.run.chmod(0o750)
             service.stack.socket(service.slot).unlink(missing_ok=True)
+        if service.settings.get("secret_settings"):
+            self._join_secrets(service.settings["secret_settings"], uid, gid)
         leftover = commands.container(service.container)
         if leftover and leftover["State"]["Running"]:
             # An earlier supervisor was killed and could not stop its container.
@@ -207,6 +210,20 @@ class Supervisor:
             "never",
             env=service.environment,
         )
+
+    def _join_secrets(self, name: str, uid: int, gid: int) -> None:
+        """Settings as the release has them with those that are secret: for an engine that reads both from one file."""
+        stack, slot = self.service.stack, self.service.slot
+        settings = json.loads((self.service.folder / "config" / name).read_text(encoding="utf-8"))
+        secret = stack.etc / "secrets/engine" / name
+        if secret.exists():
+            settings |= json.loads(secret.read_text(encoding="utf-8"))
+        stack.secrets.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = stack.secrets / f"{slot}.json"
+        path.unlink(missing_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400), "w", encoding="utf-8") as file:
+            os.fchown(file.fileno(), uid, gid)
+            json.dump(settings, file)
 
     def _attach(self, *arguments: str) -> None:
         self._reader = subprocess.Popen(["docker", *arguments, self.service.container], stdin=subprocess.DEVNULL)

@@ -162,6 +162,7 @@ LEAN_OWNERS: Mapping[str, str] = {
     "object-store-root": "the kind, whose folders are mounted there",
     "results-destination-folder": "the kind, whose folders are mounted there",
 }
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 SETTABLE = re.compile(r"[a-z0-9_]+")
 LEAN_CODE = "/LeanCLI/"
 # What is larger than any code is data, and data belongs into the engine's folder.
@@ -684,12 +685,27 @@ def environment_of_kind(values: Mapping[str, Any]) -> Iterator[Problem]:
     yield from unowned("trading_engine_environment", values.get("trading_engine_environment", {}), owners)
 
 
+def secrets_of_engine(values: Mapping[str, Any]) -> Iterator[Problem]:
+    """Secret environment variables, which LEAN's settings are not, have names and values that such a file can hold."""
+    if values.get("trading_engine_kind") == "lean":
+        return
+    for name, value in values.get("trading_engine_secrets", {}).items():
+        if not VARIABLE.fullmatch(name):
+            wish = "the name of an environment variable, such as API_TOKEN"
+        elif set(str(value)) & set("'\n\r"):
+            wish = "a value of one line without '"
+        else:
+            continue
+        yield Problem(where=f"trading_engine_secrets.{name}", seen=HIDDEN, wanted=wish, fix="Correct it in the vault.")
+
+
 def settings_of_lean(values: Mapping[str, Any]) -> Iterator[Problem]:
     """LEAN's settings name an algorithm that is there, and leave to the stack what the stack decides."""
     config = values.get("trading_engine_config")
     if values.get("trading_engine_kind") != "lean" or config is None:
         return
     yield from unowned("trading_engine_config", config, LEAN_OWNERS)
+    yield from unowned("trading_engine_secrets", values.get("trading_engine_secrets", {}), LEAN_OWNERS)
     if not config.get("algorithm-type-name"):
         yield Problem(
             where="trading_engine_config.algorithm-type-name",
@@ -830,6 +846,7 @@ RULES: tuple[Rule, ...] = (
     root_for_lean_only,
     probe_of_engine,
     environment_of_kind,
+    secrets_of_engine,
     settings_of_lean,
     windows_in_form,
     hooks_in_form,

@@ -126,7 +126,7 @@ def test_every_kind_of_engine_is_confined_and_can_be_probed(kind: str) -> None:
     assert service["kind"] == kind
     if kind != "reference":
         assert list(probe_mistakes(service["probe"])) == []
-        assert not any(word in str(container["volumes"]) for word in ("ledger", "lease", "/run/ballast"))
+        assert not any(word in str(container["volumes"]) for word in ("ledger", "lease", "/run/ballast/dev-main:"))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -140,7 +140,7 @@ def test_the_code_of_an_engine_is_mounted_when_there_is_any(kind: str) -> None:
 def test_lean_is_run_as_its_own_tool_runs_it() -> None:
     container, service = engine("lean")
     assert container["volumes"] == [
-        "./config/config.json:/Lean/Launcher/bin/Debug/config.json:ro",
+        "/run/ballast/dev-main.secrets/${BALLAST_SLOT}.json:/Lean/Launcher/bin/Debug/config.json:ro",
         f"{STATE}/data:/Lean/Data",
         f"{STATE}/results:/Results",
         f"{STATE}/storage:/Storage",
@@ -176,6 +176,23 @@ def test_an_engine_has_one_configuration_file(kind: str) -> None:
     assert [name for name, text in texts.items() if text.strip() not in ("", "None")] == [
         "config.json" if kind == "lean" else "engine.yaml"
     ]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_secret_is_not_part_of_a_release(kind: str) -> None:
+    secrets = {"api-access-token" if kind == "lean" else "API_TOKEN": "s3cret"}
+    container, service = engine(kind, trading_engine_secrets=secrets)
+    config = rendered(
+        "trading_engine",
+        "engine/config/config.json.j2",
+        trading_engine_kind=kind,
+        trading_engine_secrets=secrets,
+    )
+    assert "s3cret" not in f"{container}{service}{config}"
+    if kind == "lean":
+        assert service["secret_settings"] == "config.json"
+    else:
+        assert container["env_file"] == "/etc/ballast/dev-main/secrets/engine/engine.env"
 
 
 def test_a_probe_of_ones_own_takes_the_place_of_the_kinds() -> None:

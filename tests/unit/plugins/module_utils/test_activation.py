@@ -145,6 +145,20 @@ def test_a_gateway_whose_secrets_were_changed_is_started_again_with_them(
     assert activator.store.link("current") == first.id
 
 
+def test_an_engine_whose_secrets_were_changed_is_started_again_with_them_and_the_gateway_is_not(
+    host: FakeHost, activator: Activator, first: Release
+) -> None:
+    secret = host.stack.etc / "secrets/engine/engine.env"
+    secret.parent.mkdir(parents=True)
+    secret.write_text("old")
+    os.utime(secret, (host.now - 60, host.now - 60))
+    assert activator.activate(first).changed is False
+    os.utime(secret, (host.now + 60, host.now + 60))
+    assert activator.activate(first).changed
+    assert host.events[:2] == [f"stop {BLUE}", f"start {GREEN}"]
+    assert activator.store.link("current") == first.id
+
+
 def test_a_rollback_is_an_activation_and_can_be_rolled_back(
     host: FakeHost, activator: Activator, first: Release
 ) -> None:

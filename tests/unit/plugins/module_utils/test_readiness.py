@@ -207,7 +207,7 @@ def test_a_container_is_as_healthy_as_its_own_check_says(
             True,
             False,
             False,
-            "its output says '[FATAL] out of luck', which matches '^\\\\[FATAL\\\\]'",
+            "its output says '[FATAL] out of luck', which matches '^\\[FATAL\\]'",
         ),
         ("said [FATAL] within\n", True, True, True, "its output says nothing fatal"),
     ],

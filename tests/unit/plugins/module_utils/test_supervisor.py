@@ -250,6 +250,30 @@ def test_it_creates_the_container_of_its_release_in_its_slot(unit: Unit) -> None
     assert unit.stack.run.stat().st_mode & 0o777 == 0o750
 
 
+@pytest.mark.parametrize("secrets", [{"api-access-token": "s3cret", "port": 2}, None])
+def test_settings_are_joined_with_the_secrets_in_a_file_that_only_the_engine_reads(
+    unit: Unit, secrets: dict[str, object] | None
+) -> None:
+    settings = unit.release.path / "engine/config/engine.json"
+    settings.write_text(json.dumps({"host": "gateway", "port": 1}))
+    restage(unit.release, "engine", secret_settings="engine.json")
+    files = json.loads((unit.release.path / "release.json").read_text())
+    files["files"]["engine/config/engine.json"] = sha256(settings.read_bytes()).hexdigest()
+    (unit.release.path / "release.json").write_text(json.dumps(files))
+    joined = unit.root / "run/ballast/dev.secrets/blue.json"
+    if secrets:
+        secret = unit.stack.etc / "secrets/engine/engine.json"
+        secret.parent.mkdir(parents=True)
+        secret.write_text(json.dumps(secrets))
+        joined.parent.mkdir(parents=True)
+        joined.write_text("of an earlier start")
+    unit.runs()
+    assert json.loads(joined.read_text()) == {"host": "gateway", "port": 1, **(secrets or {})}
+    assert joined.stat().st_mode & 0o777 == 0o400
+    unit.terminate()
+    unit.ends()
+
+
 def test_an_answer_keeps_the_watchdog_fed_and_silence_does_not(unit: Unit) -> None:
     unit.run()
     unit.hears("STATUS=engine does not answer on ")

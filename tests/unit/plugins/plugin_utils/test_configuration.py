@@ -85,6 +85,7 @@ GOOD = [
             "trading_engine_config": {"algorithm-type-name": "Mean", "algorithm-location": "Mean.dll"},
         },
     ),
+    ("paper", LEAN | {"trading_engine_secrets": {"api-access-token": "o'clock"}}),
     ("paper", {"trading_engine_kind": "plain", "trading_engine_uid": 1000, "ledger_owner": 10001}),
     ("paper", {"trading_engine_kind": "plain", "trading_engine_environment": {"IB_PORT": "4004"}}),
     ("dev", {"ballast_stack": "a"}),
@@ -397,6 +398,31 @@ BAD: list[tuple[str, dict[str, Any], tuple[str, str, str, str]]] = [
             "not set here, because it follows from the stack's gateway, which holds the login",
             "Remove it.",
         ),
+    ),
+    (
+        "paper",
+        LEAN | {"trading_engine_secrets": {"ib-password": "correct horse"}},
+        (
+            "trading_engine_secrets.ib-password",
+            "(hidden)",
+            "not set here, because it follows from the stack's gateway, which holds the login",
+            "Remove it.",
+        ),
+    ),
+    (
+        "paper",
+        {"trading_engine_kind": "plain", "trading_engine_image": "me/e:1", "trading_engine_secrets": {"a b": "x"}},
+        (
+            "trading_engine_secrets.a b",
+            "(hidden)",
+            "the name of an environment variable, such as API_TOKEN",
+            "Correct it in the vault.",
+        ),
+    ),
+    (
+        "paper",
+        {"trading_engine_kind": "plain", "trading_engine_image": "me/e:1", "trading_engine_secrets": {"A": "o'clock"}},
+        ("trading_engine_secrets.A", "(hidden)", "a value of one line without '", "Correct it in the vault."),
     ),
     (
         "paper",
