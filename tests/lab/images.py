@@ -36,8 +36,12 @@ PYTHON_VERSION = "3.13"
 PYTHON_SUITE = "trixie"
 WHEEL_PLATFORMS = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux2014")
 
-# Which inventory variable names which product image.
-PRODUCTS = {"ib_gateway_image": "gateway_simulator", "trading_engine_image": "reference_engine"}
+# Which inventory variable names which product image. The last is for a scenario.
+PRODUCTS = {
+    "ib_gateway_image": "gateway_simulator",
+    "trading_engine_image": "reference_engine",
+    "stand_ins_image": "engine_stand_ins",
+}
 
 _ROLE_PACKAGES = ("python3-debian", "python3-psutil", "sqlite3", "zstd")
 _DOCKER_PACKAGES = {"trixie": ("docker.io", "docker-cli", "docker-compose"), "bookworm": ("docker.io",)}
