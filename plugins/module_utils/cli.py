@@ -8,28 +8,35 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import re
 import shlex
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 from . import stack_lock
 from .activation import ActivationError, Activator, told
+from .archive import CLASSES, archive, verify_backup
+from .backup_settings import load_settings
 from .change import ChangeFailed, ChangeRefused, Permit
 from .commands import CommandError
 from .emergency import NO_REASON
 from .journal import Journal, JournalError, describe, operator
 from .logs import SERVICES
+from .manifest import Backup, BackupError, list_backups, pruned
 from .releases import ReleaseError
 from .services import ServiceError
+from .sqlite_snapshot import snapshot
+from .sqlite_verify import MODES
 from .stack import StackError, load_stack, stack_names
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_CONFIGURATION = 78
-MAX_KEEP_DAYS = 36500
 RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1.0, 60.0
 
 
@@ -47,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_CONFIGURATION
     except (
         ActivationError,
+        BackupError,
         ChangeFailed,
         ChangeRefused,
         CommandError,
@@ -145,12 +153,35 @@ def _parser() -> argparse.ArgumentParser:
     logs.add_argument("--service", action="append", choices=SERVICES, help="only this service; may be repeated")
     logs.set_defaults(verb=_logs)
 
-    backup = verbs.add_parser("backup", help="take a verified snapshot of a stack's ledger")
+    backup = verbs.add_parser("backup", help="make a verified archive of a stack, which may run; remove old ones")
     backup.add_argument("stack")
+    backup.add_argument("--ledger", action="store_true", help="a snapshot of the ledger alone")
     backup.add_argument(
-        "--keep-days", type=_days, required=True, help="remove older snapshots, but never the seven newest good ones"
+        "--class",
+        dest="retention_class",
+        choices=CLASSES,
+        help="how long an archive is kept (the first of a quarter is audit, of a month monthly, every other one daily)",
+    )
+    backup.add_argument("--if-older", type=_count, metavar="HOURS", help="only when the newest one is older")
+    backup.add_argument(
+        "--delay", type=_count, default=0, metavar="SECONDS", help="begin at random up to so much later"
     )
     backup.set_defaults(verb=_backup)
+
+    backups = verbs.add_parser("backups", help="the backups of a stack, newest first")
+    backups.add_argument("stack")
+    backups.add_argument("--json", action="store_true", help="print a JSON list")
+    backups.set_defaults(verb=_backups)
+
+    verify = verbs.add_parser("verify", help="prove that a backup is what it was")
+    verify.add_argument("stack")
+    verify.add_argument("backup", nargs="?", default="newest", help="a file name, all, or newest (of each kind)")
+    verify.add_argument("--mode", choices=MODES, default="standard", help="how deep to look at the ledger (standard)")
+    verify.add_argument("--identity", type=Path, help="the private key, to look into encrypted ones")
+    verify.add_argument(
+        "--delay", type=_count, default=0, metavar="SECONDS", help="begin at random up to so much later"
+    )
+    verify.set_defaults(verb=_verify)
 
     journal = verbs.add_parser("journal", help="what was done to a stack, by whom and how it ended")
     journal.add_argument("stack")
@@ -207,13 +238,6 @@ def _text(text: str) -> str:
     if not text.strip():
         raise argparse.ArgumentTypeError("it is empty; say why in a few words")
     return text.strip()
-
-
-def _days(text: str) -> int:
-    # Less would remove what was just taken to keep it; more is no date.
-    if not text.isdecimal() or not 1 <= int(text) <= MAX_KEEP_DAYS:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {MAX_KEEP_DAYS}")
-    return int(text)
 
 
 def _count(text: str) -> int:
@@ -392,20 +416,80 @@ def _logs(options: argparse.Namespace) -> int:
 
 
 def _backup(options: argparse.Namespace) -> int:
-    from .sqlite_snapshot import SnapshotError, snapshot
-
     stack = load_stack(options.stack)
-    try:
-        with Journal(stack).act("backup", operator(), complain=_complain) as act:
-            taken = snapshot(
-                stack.ledger, stack.backups, name="ledger", stack=stack.name, keep_days=options.keep_days, compress=True
+    settings = load_settings(stack)
+    what = "ledger" if options.ledger else "archive"
+    if options.if_older is not None:
+        kind = "snapshot" if options.ledger else "archive"
+        newest = next((one for one in list_backups(stack.backups) if one.kind == kind and one.problem is None), None)
+        if newest and datetime.now(timezone.utc) - newest.created_at < timedelta(hours=options.if_older):
+            return 0
+        what += f", because the newest is {newest.created_at:%Y-%m-%d %H:%M}Z" if newest else ", because there is none"
+    _delay(options.delay)
+    with Journal(stack).act("backup", operator(), complain=_complain, text=what) as act:
+        if options.ledger:
+            taken = snapshot(stack.ledger, stack.backups, stack=stack.name, recipient=settings.recipient)
+        else:
+            taken = archive(
+                stack,
+                parts=settings.parts,
+                paths=settings.paths,
+                recipient=settings.recipient,
+                retention_class=options.retention_class,
             )
-            act.text = f"{taken.path}: {taken.size_bytes} bytes, verified"
-    except SnapshotError as error:
-        _complain(f"ballast: {error}")
-        return EXIT_FAILED
+        pruned(taken, settings.keep_days)
+        act.text = f"{taken.path}: {taken.size_bytes} bytes, {taken.retention_class}, verified"
     _say(act.text)
+    for left in taken.manifest.get("left_out", []):
+        _say(f"left out: {left['file']}: {left['reason']}")
     return 0
+
+
+def _delay(seconds: int) -> None:
+    time.sleep(random.uniform(0, seconds))  # noqa: S311 - to spread the load, no secret
+
+
+def _backups(options: argparse.Namespace) -> int:
+    found = list_backups(load_stack(options.stack).backups)
+    if options.json:
+        _say(json.dumps([one.as_dict() for one in found], indent=2))
+    for one in [] if options.json else found:
+        at = one.created_at.strftime("%Y-%m-%d %H:%M:%SZ")
+        _say(f"{at}  {one.retention_class:8}  {one.size_bytes:>12}  {one.problem or one.path.name}")
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    stack = load_stack(options.stack)
+    wanted = _wanted(list_backups(stack.backups), options.backup)
+    if not wanted:
+        _complain(f"ballast: there is no backup {options.backup!r} in {stack.backups}; ballast backups lists them")
+        return EXIT_FAILED
+    _delay(options.delay)
+    bad = []
+    names = ", ".join(one.path.name for one in wanted)
+    with Journal(stack).act("verify", operator(), complain=_complain, text=names) as act:
+        for one in wanted:
+            result = verify_backup(one, mode=options.mode, identity=options.identity, scratch_directory=stack.backups)
+            seconds = f"{result.duration_seconds:.1f} s"
+            _say(f"{one.path.name}: {result.status}, {len(result.checks)} checks, {options.mode}, {seconds}")
+            for check in result.problems:
+                _say(f"  {check.status}: {check.name}: {check.detail}")
+            # Where its key is not, an encrypted one can be known by its checksum alone: nothing is wrong with that.
+            sealed = one.path.suffix == ".age" and options.identity is None
+            if result.status != "ok" and not (sealed and result.status == "inconclusive"):
+                bad.append(f"{one.path.name} is {result.status}")
+        act.text = f"{names}: {'; '.join(bad) or 'ok'}"
+        if bad:
+            raise BackupError("; ".join(bad))
+    return 0
+
+
+def _wanted(backups: list[Backup], name: str) -> list[Backup]:
+    if name == "newest":
+        newest = [next((one for one in backups if one.kind == kind), None) for kind in ("archive", "snapshot")]
+        return [one for one in newest if one is not None]
+    return [one for one in backups if name in ("all", one.path.name)]
 
 
 def _journal(options: argparse.Namespace) -> int:

@@ -24,7 +24,7 @@ from typing import Any
 
 from . import unix_http
 from .host_files import sealed_trees
-from .sqlite_snapshot import MANIFEST_SUFFIX
+from .manifest import MANIFEST_SUFFIX
 from .stack import SLOTS, stack_names
 
 SUPPORTED_OS: Mapping[str, tuple[str, ...]] = {"debian": ("12", "13")}

@@ -26,6 +26,7 @@ from typing import Any
 from urllib.parse import quote
 
 from .content import FileProblem, require_space
+from .manifest import BackupError
 from .sqlite_read import (
     SIDECARS,
     check_foreign_keys,
@@ -36,7 +37,7 @@ from .sqlite_read import (
     quoted,
     table_names,
 )
-from .sqlite_snapshot import SnapshotError, snapshot
+from .sqlite_snapshot import snapshot
 
 TABLE = "schema_migrations"
 
@@ -332,7 +333,7 @@ def _snapshot(path: Path, directory: Path, state: _State, stack: str | None, tim
     compress = shutil.which("zstd") is not None
     try:
         taken = snapshot(path, directory, name=name, stack=stack, compress=compress, timeout=timeout)
-    except SnapshotError as error:
+    except BackupError as error:
         raise MigrationError(f"{error}; no migration was applied") from error
     return str(taken.path)
 

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from .content import FileProblem, content_of, require_space, scratch, sha256_of
+from .manifest import MANIFEST_SCHEMA
 from .sqlite_read import (
     IGNORED_TABLES,
     SIDECARS,
@@ -45,7 +46,6 @@ from .sqlite_read import (
     table_names,
 )
 
-MANIFEST_SCHEMA = 2
 MODES = ("quick", "standard", "deep")
 SCRATCH = "ballast-verify-"
 TIME_UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
@@ -146,11 +146,11 @@ class Verification:
         return {"status": self.status, "failed_checks": failed, **asdict(self)}
 
 
-class _FailedError(Exception):
+class CheckFailed(Exception):
     """A check looked and found something wrong."""
 
 
-class _InconclusiveError(Exception):
+class CheckInconclusive(Exception):
     """A check could not look."""
 
 
@@ -167,7 +167,7 @@ def verify(
     min_rows: Mapping[str, int] | None = None,
     freshness: Freshness | None = None,
     sha256: str | None = None,
-    manifest: Path | None = None,
+    manifest: Path | Mapping[str, Any] | None = None,
     source: Source | None = None,
     identity: Path | None = None,
     ignore_tables: Sequence[str] = IGNORED_TABLES,
@@ -235,6 +235,48 @@ def verify(
     return result
 
 
+def check(result: Verification, limit: TimeLimit, name: str, look: Callable[[], str], *needs: str) -> None:
+    """Runs one check and records it; one whose `needs` are not ok is recorded as inconclusive.
+
+    `look` returns its detail when all is well, and raises otherwise.
+    """
+    started = time.monotonic()
+    unmet = [one.name for one in result.checks if one.name in needs and one.status != "ok"]
+    status = "ok"
+    try:
+        if unmet:
+            raise CheckInconclusive(f"not tried, because the check {unmet[0]} did not pass")
+        limit.look()
+        detail = look()
+    except CheckFailed as error:
+        status, detail = "failed", str(error)
+    except CheckInconclusive as error:
+        status, detail = "inconclusive", str(error)
+    except (sqlite3.Error, FileProblem) as error:
+        problem = problem_of(error, Path(result.path)) if isinstance(error, sqlite3.Error) else error
+        # A lock, a limit or a full scratch disk says nothing about the database.
+        status = "inconclusive" if problem.kind in ("locked", "no_space", "unusable") else "failed"
+        detail = str(problem)
+    except MemoryError:
+        status, detail = "inconclusive", "the memory limit was reached"
+    except OSError as error:
+        status, detail = "inconclusive", f"{error.strerror or error} ({error.filename or result.path})"
+    result.checks.append(Check(name, status, detail, round(time.monotonic() - started, 3)))
+
+
+def load_manifest(path: Path) -> dict[str, Any]:
+    """A backup's manifest; CheckFailed when it is not there or none."""
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckFailed(f"the manifest {path} does not exist: the backup was never finished") from None
+    except ValueError as error:
+        raise CheckFailed(f"the manifest {path} is not JSON: {error}") from None
+    if not isinstance(manifest, dict) or manifest.get("schema") != MANIFEST_SCHEMA:
+        raise CheckFailed(f"the manifest {path} is not of schema {MANIFEST_SCHEMA}")
+    return manifest
+
+
 @contextlib.contextmanager
 def _memory_limited(limit: int | None) -> Iterator[None]:
     """Lets this process and its children allocate no more than `limit` bytes; mapped files do not count."""
@@ -250,7 +292,7 @@ def _memory_limited(limit: int | None) -> Iterator[None]:
 
 
 class _Run:
-    """The checks of one verification: each returns its detail when all is well, and raises otherwise."""
+    """The checks of one verification of a database."""
 
     def __init__(self, result: Verification, path: Path, ignore: list[str], limit: TimeLimit) -> None:
         self.result = result
@@ -272,47 +314,25 @@ class _Run:
         return self._connection
 
     def check(self, name: str, look: Callable[[], str], *needs: str) -> None:
-        """Runs one check and records it; one whose `needs` are not ok is recorded as inconclusive."""
-        started = time.monotonic()
-        unmet = [check.name for check in self.result.checks if check.name in needs and check.status != "ok"]
-        status = "ok"
-        try:
-            if unmet:
-                raise _InconclusiveError(f"not tried, because the check {unmet[0]} did not pass")
-            self.limit.look()
-            detail = look()
-        except _FailedError as error:
-            status, detail = "failed", str(error)
-        except _InconclusiveError as error:
-            status, detail = "inconclusive", str(error)
-        except (sqlite3.Error, FileProblem) as error:
-            problem = problem_of(error, self.path) if isinstance(error, sqlite3.Error) else error
-            # A lock, a limit or a full scratch disk says nothing about the database.
-            status = "inconclusive" if problem.kind in ("locked", "no_space", "unusable") else "failed"
-            detail = str(problem)
-        except MemoryError:
-            status, detail = "inconclusive", "the memory limit was reached"
-        except OSError as error:
-            status, detail = "inconclusive", f"{error.strerror or error} ({error.filename or self.path})"
-        self.result.checks.append(Check(name, status, detail, round(time.monotonic() - started, 3)))
+        check(self.result, self.limit, name, look, *needs)
 
     # The file
 
     def file_is_there(self) -> str:
         if not self.path.exists():
-            raise _FailedError(f"{self.path} does not exist")
+            raise CheckFailed(f"{self.path} does not exist")
         if not self.path.is_file():
-            raise _FailedError(f"{self.path} is not a regular file")
+            raise CheckFailed(f"{self.path} is not a regular file")
         self.result.size_bytes = self.path.stat().st_size
         if self.result.size_bytes == 0:
-            raise _FailedError(f"{self.path} is empty (0 bytes)")
+            raise CheckFailed(f"{self.path} is empty (0 bytes)")
         return f"{self.result.size_bytes} bytes"
 
     def no_sidecars(self) -> str:
         real = self.path.resolve()  # SQLite looks beside the file itself, not beside a link to it
         found = [f"{real.name}{suffix}" for suffix in SIDECARS if Path(f"{real}{suffix}").exists()]
         if found:
-            raise _FailedError(
+            raise CheckFailed(
                 f"{', '.join(found)} beside {real}: SQLite would replay it into the database when it is opened."
                 " Move it away if the file is a backup; verify with live=true if this is a database in use"
             )
@@ -349,18 +369,18 @@ class _Run:
         if not header.startswith(_MAGIC):
             kind = next((name for magic, name in _OTHER_MAGIC.items() if header.startswith(magic)), None)
             seen = f"{kind} data without the file name extension" if kind else f"it begins with {header[:16]!r}"
-            raise _FailedError(
+            raise CheckFailed(
                 f"{self.path} is not a SQLite database: {seen}" if size else f"{self.path} holds an empty database file"
             )
         if len(header) < 100:
-            raise _FailedError(f"{self.path} is truncated: {size} bytes, not even a header")
+            raise CheckFailed(f"{self.path} is truncated: {size} bytes, not even a header")
         page_size = int.from_bytes(header[16:18], "big")
         page_size = 65536 if page_size == 1 else page_size
         page_count = int.from_bytes(header[28:32], "big")
         self.result.page_size, self.result.page_count = page_size, page_count
         if size != page_size * page_count:
             state = "truncated" if size < page_size * page_count else "longer than it should be"
-            raise _FailedError(
+            raise CheckFailed(
                 f"{self.path} is {state}: the header says {page_count} pages of {page_size} bytes ="
                 f" {page_size * page_count} bytes, there are {size}"
             )
@@ -369,25 +389,19 @@ class _Run:
     def has_sha256(self, expected: str | None) -> str:
         self.result.sha256 = sha256_of(self.path)
         if expected is not None and self.result.sha256 != expected.strip().lower():
-            raise _FailedError(f"sha256 of {self.path} is {self.result.sha256}, expected {expected}")
+            raise CheckFailed(f"sha256 of {self.path} is {self.result.sha256}, expected {expected}")
         return str(self.result.sha256)
 
     # The manifest
 
-    def read_manifest(self, path: Path) -> str:
-        try:
-            manifest = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise _FailedError(f"the manifest {path} does not exist: the backup was never finished") from None
-        except ValueError as error:
-            raise _FailedError(f"the manifest {path} is not JSON: {error}") from None
-        if not isinstance(manifest, dict) or manifest.get("schema") != MANIFEST_SCHEMA:
-            raise _FailedError(f"the manifest {path} is not of schema {MANIFEST_SCHEMA}")
+    def read_manifest(self, given: Path | Mapping[str, Any]) -> str:
+        manifest = load_manifest(given) if isinstance(given, Path) else dict(given)
         parts = [manifest.get(name) for name in ("artefact", "content", "tables")]
         if isinstance(parts[-1], dict):
             parts += parts[-1].values()
         if not all(isinstance(part, dict) for part in parts):
-            raise _FailedError(f"the manifest {path} is incomplete: artefact, content or tables are missing")
+            where = f" {given}" if isinstance(given, Path) else ""
+            raise CheckFailed(f"the manifest{where} is incomplete: artefact, content or tables are missing")
         self.manifest = manifest
         return f"made {manifest.get('created_at')} on {manifest.get('host')}"
 
@@ -405,7 +419,7 @@ class _Run:
         for name, value in seen.items():
             expected = self.manifest.get(part, {}).get(name)
             if value != expected:
-                raise _FailedError(f"{part} {name} of {self.path} is {value}, the manifest says {expected}")
+                raise CheckFailed(f"{part} {name} of {self.path} is {value}, the manifest says {expected}")
 
     def manifest_content(self) -> str:
         result = self.result
@@ -426,7 +440,7 @@ class _Run:
                 if value != expected.get(name)
             ]
         if differences:
-            raise _FailedError("; ".join(differences))
+            raise CheckFailed("; ".join(differences))
         return f"schema and rows of {len(expected_tables)} tables are those of the manifest"
 
     # The database
@@ -445,24 +459,24 @@ class _Run:
         name = "integrity_check" if thorough else "quick_check"
         self.result.integrity = check_structure(self.connection, thorough)
         if self.result.integrity:
-            raise _FailedError(f"{name}: {'; '.join(self.result.integrity)}")
+            raise CheckFailed(f"{name}: {'; '.join(self.result.integrity)}")
         self.result.integrity = ["ok"]
         return f"{name} ok"
 
     def foreign_keys(self) -> str:
         self.result.foreign_key_violations = check_foreign_keys(self.connection)
         if self.result.foreign_key_violations:
-            raise _FailedError("; ".join(self.result.foreign_key_violations))
+            raise CheckFailed("; ".join(self.result.foreign_key_violations))
         return "every row has its parent"
 
     def has_tables(self, expected: Sequence[str]) -> str:
         names = table_names(self.connection, self.ignore)
         self.result.tables = {name: {} for name in names}
         if not names:
-            raise _FailedError("the database has no tables: this is what an interrupted backup leaves behind")
+            raise CheckFailed("the database has no tables: this is what an interrupted backup leaves behind")
         missing = sorted(set(expected) - set(names))
         if missing:
-            raise _FailedError(f"missing tables: {', '.join(missing)}; found: {', '.join(names)}")
+            raise CheckFailed(f"missing tables: {', '.join(missing)}; found: {', '.join(names)}")
         return f"{len(names)} tables"
 
     def count_all_rows(self) -> str:
@@ -473,7 +487,7 @@ class _Run:
             except sqlite3.Error as error:  # noqa: PERF203 - one damaged table must not hide the others
                 problems.append(f"{name} cannot be counted ({error})")
         if problems:
-            raise _FailedError("; ".join(problems))
+            raise CheckFailed("; ".join(problems))
         return f"{sum(table['rows'] for table in self.result.tables.values())} rows"
 
     def has_min_rows(self, minimum: Mapping[str, int]) -> str:
@@ -485,7 +499,7 @@ class _Run:
             elif rows < wanted:
                 problems.append(f"{name} has {rows} rows, expected at least {wanted}")
         if problems:
-            raise _FailedError("; ".join(problems))
+            raise CheckFailed("; ".join(problems))
         return f"at least as many rows as expected in {len(minimum)} tables"
 
     def hash_all_rows(self) -> str:
@@ -499,10 +513,10 @@ class _Run:
         with opened(other, scratch=True, limit=self.limit) as connection:
             schema, names = hash_schema(connection, self.ignore), table_names(connection, self.ignore)
         if schema != self.result.schema_sha256:
-            raise _FailedError(f"schema_sha256 is {self.result.schema_sha256}, that of {source.path} is {schema}")
+            raise CheckFailed(f"schema_sha256 is {self.result.schema_sha256}, that of {source.path} is {schema}")
         unknown = sorted(set(source.append_only) - set(names))
         if unknown:
-            raise _FailedError(f"{source.path} has no table {', '.join(unknown)}; it has {', '.join(names)}")
+            raise CheckFailed(f"{source.path} has no table {', '.join(unknown)}; it has {', '.join(names)}")
         queries = {}
         for table in source.append_only or names:
             newest = None
@@ -512,34 +526,34 @@ class _Run:
         seen, expected = (hash_queries(path, queries, self.limit) for path in (self.scratch, other))
         differing = [table for table in queries if seen[table] != expected[table]]
         if differing:
-            raise _FailedError(f"rows of {', '.join(differing)} are not those of {source.path}")
+            raise CheckFailed(f"rows of {', '.join(differing)} are not those of {source.path}")
         return f"rows of {len(queries)} tables are those of {source.path}"
 
     def has_schema_version(self, expected: int) -> str:
         if self.result.user_version != expected:
-            raise _FailedError(f"schema version (user_version) is {self.result.user_version}, expected {expected}")
+            raise CheckFailed(f"schema version (user_version) is {self.result.user_version}, expected {expected}")
         return f"schema version {expected}"
 
     def is_fresh(self, freshness: Freshness, now: datetime) -> str:
         table, column = quoted(freshness.table), quoted(freshness.column)
         if freshness.table not in self.result.tables:
-            raise _FailedError(f"table {freshness.table} is missing")
+            raise CheckFailed(f"table {freshness.table} is missing")
         known = [row[1] for row in self.connection.execute(f"PRAGMA table_info({table})")]
         if freshness.column not in known:
             # Asked for an unknown column in double quotes, SQLite would answer with its name.
-            raise _FailedError(f"table {freshness.table} has no column {freshness.column}; it has {', '.join(known)}")
+            raise CheckFailed(f"table {freshness.table} has no column {freshness.column}; it has {', '.join(known)}")
         value = self.connection.execute(f"SELECT max({column}) FROM {table}").fetchone()[0]  # noqa: S608 - quoted
         if value is None:
-            raise _FailedError(f"table {freshness.table} has no row with a {freshness.column}")
+            raise CheckFailed(f"table {freshness.table} has no row with a {freshness.column}")
         moment = _moment(value, freshness)
         age = (now - moment).total_seconds()
         self.result.newest_row = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         self.result.age_seconds = round(age, 3)
         newest = f"the newest row of {freshness.table} ({self.result.newest_row})"
         if age > freshness.max_age:
-            raise _FailedError(f"{newest} is {age:.0f} s old, at most {freshness.max_age:.0f} s are allowed")
+            raise CheckFailed(f"{newest} is {age:.0f} s old, at most {freshness.max_age:.0f} s are allowed")
         if -age > freshness.max_future:
-            raise _FailedError(
+            raise CheckFailed(
                 f"{newest} lies {-age:.0f} s in the future, at most {freshness.max_future:.0f} s are allowed:"
                 " check the clocks"
             )
@@ -556,13 +570,13 @@ def _copy_live(path: Path, target: Path, timeout: float, limit: TimeLimit) -> st
 
 
 def _moment(value: Any, freshness: Freshness) -> datetime:
-    """The time that a column's value means, UTC; _FailedError when it means none."""
+    """The time that a column's value means, UTC; CheckFailed when it means none."""
     try:
         if freshness.unit == "iso":
             moment = datetime.fromisoformat(value[:-1] + "+00:00" if value.endswith("Z") else value)
             return moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)
         return datetime.fromtimestamp(value / TIME_UNITS[freshness.unit], timezone.utc)
     except (ValueError, TypeError, AttributeError, OverflowError, OSError):
-        raise _FailedError(
+        raise CheckFailed(
             f"the newest {freshness.column} of {freshness.table} is {value!r:.60}, no time of unit {freshness.unit}"
         ) from None

@@ -17,9 +17,9 @@ from .books import last_known
 from .change import lock_path
 from .control import read_soak, read_switch
 from .hold import held
+from .manifest import list_backups
 from .readiness import Readiness, gateway_session
 from .releases import ReleaseError
-from .sqlite_snapshot import list_snapshots
 from .stack import SLOTS, Stack
 
 # More stacks than this side by side are wider than a screen.
@@ -197,7 +197,7 @@ def lease_table(document: dict[str, Any]) -> str:
 
 def _last_backup(stack: Stack) -> dict[str, Any] | None:
     """The newest snapshot of the ledger whose files fit their manifest."""
-    newest = next((snapshot for snapshot in list_snapshots(stack.backups) if snapshot.problem is None), None)
+    newest = next((backup for backup in list_backups(stack.backups) if backup.problem is None), None)
     if newest is None:
         return None
     age = datetime.now(timezone.utc) - newest.created_at

@@ -22,7 +22,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "collections")]
 
-from ansible_collections.ballast.trading.plugins.module_utils.sqlite_snapshot import Snapshot, snapshot  # noqa: E402
+from ansible_collections.ballast.trading.plugins.module_utils.manifest import Backup  # noqa: E402
+from ansible_collections.ballast.trading.plugins.module_utils.sqlite_snapshot import snapshot  # noqa: E402
 from ansible_collections.ballast.trading.plugins.module_utils.sqlite_verify import verify  # noqa: E402
 from tests.unit.plugins.sqlite_damage import DAMAGE, PAGE, sql  # noqa: E402
 from tests.unit.plugins.sqlite_samples import make_ledger  # noqa: E402
@@ -148,7 +149,7 @@ def measure(folder: Path, flips: int, say: Callable[[str], object] = print) -> i
     return wrong + len(alarms)
 
 
-def _fresh(original: Snapshot, folder: Path) -> Path:
+def _fresh(original: Backup, folder: Path) -> Path:
     """A new copy to damage, alone in its folder."""
     place = folder / "victim"
     shutil.rmtree(place, ignore_errors=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -96,8 +97,8 @@ def test_only_the_engine_may_read_the_ledger(host: Host) -> None:
 
 
 def test_the_ledger_has_a_verified_snapshot(host: Host) -> None:
-    host.check_output("ballast backup dev-main --keep-days 30")
-    newest = host.check_output("ls -1 /var/backups/ballast/dev-main/*.manifest.json | tail -n 1")
+    host.check_output("ballast backup dev-main --ledger")
+    newest = host.check_output("ls -1 /var/backups/ballast/dev-main/*.db.zst.manifest.json | tail -n 1")
     manifest = json.loads(host.check_output(f"cat {newest}"))
     artefact = host.file(newest.removesuffix(".manifest.json"))
     assert artefact.sha256sum == manifest["artefact"]["sha256"]
@@ -105,13 +106,18 @@ def test_the_ledger_has_a_verified_snapshot(host: Host) -> None:
     assert manifest["tables"]["orders"]["rows"] > 0
 
 
-def test_what_cron_runs_makes_a_snapshot(host: Host) -> None:
+def test_what_cron_runs_makes_an_archive_that_can_be_verified(host: Host) -> None:
     assert host.service("cron").is_running
     count = "ls /var/backups/ballast/dev-main/*.manifest.json | wc -l"
     before = int(host.check_output(count))
-    command = host.check_output("sed -n 's/^[0-9]* [0-9]* [*] [*] [*] root //p' /etc/cron.d/ballast-dev-main")
+    lines = host.check_output(
+        "grep 'ballast backup' /etc/cron.d/ballast-dev-main | grep -o 'systemd-cat.*'"
+    ).splitlines()
+    command = re.sub(" --delay [0-9]+", "", lines[0])
     host.check_output("env --ignore-environment PATH=/usr/sbin:/usr/bin:/sbin:/bin sh -c %s", command)
     assert int(host.check_output(count)) == before + 1
+    (made,) = host.check_output("ls /var/backups/ballast/dev-main/*.tar.zst").splitlines()
+    assert ": ok, " in host.check_output(f"ballast verify dev-main {made.rpartition('/')[2]} --mode deep")
 
 
 def test_every_kind_of_check_can_be_asked_ad_hoc(module: Module, status: Status) -> None:
@@ -140,7 +146,7 @@ def test_every_kind_of_check_can_be_asked_ad_hoc(module: Module, status: Status)
 
 
 def test_a_snapshot_is_proven_against_its_manifest_and_damage_is_seen(host: Host, module: Module) -> None:
-    newest = host.check_output("ls -1 /var/backups/ballast/dev-main/*.manifest.json | tail -n 1")
+    newest = host.check_output("ls -1 /var/backups/ballast/dev-main/*.db.zst.manifest.json | tail -n 1")
     artefact = newest.removesuffix(".manifest.json")
     good = module("sqlite_verify", path=artefact, manifest=newest, mode="deep", schema_version=2)
     assert good["status"] == "ok", good

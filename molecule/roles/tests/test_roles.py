@@ -24,7 +24,7 @@ MADE = {
     "ledger": [],
     "ib_gateway": ["/etc/ballast/dev-main/secrets/gateway"],
     "trading_engine": ["/etc/ballast/dev-main/stack.json", "/opt/ballast/dev-main/current"],
-    "backup_cron": ["/etc/cron.d/ballast-dev-main"],
+    "backup_cron": ["/etc/cron.d/ballast-dev-main", "/etc/ballast/dev-main/backup.json"],
 }
 LEDGER = "/var/lib/ballast/dev-main/ledger/trades.db"
 

@@ -20,6 +20,7 @@ from ansible_collections.ballast.trading.plugins.module_utils.journal import Jou
 from ansible_collections.ballast.trading.plugins.module_utils.readiness import Readiness
 from ansible_collections.ballast.trading.plugins.module_utils.stack import Stack, load_stack, stack_names
 from tests.unit.plugins.module_utils.fake_host import FakeHost, deployed
+from tests.unit.plugins.sqlite_samples import make_ledger
 
 Ballast = Callable[..., tuple[int, str, str]]
 
@@ -56,7 +57,7 @@ def ballast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     [
         (["status"], "status"),
         (["rollback", "dev-main"], "rollback dev-main"),
-        (["backup", "dev main", "--keep-days", "30"], "backup 'dev main' --keep-days 30"),
+        (["backup", "dev main", "--ledger"], "backup 'dev main' --ledger"),
     ],
 )
 def test_without_root_it_says_how_to_run_it(
@@ -76,9 +77,7 @@ def test_anybody_may_ask_for_help(
     assert "Operate the trading stacks of this host." in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    "arguments", [[], ["fly"], ["activate", "dev-main"], ["backup", "dev-main"], ["run", "x", "y"]]
-)
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["activate", "dev-main"], ["backup"], ["run", "x", "y"]])
 def test_wrong_usage_is_refused(ballast: Ballast, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         ballast(*arguments)
@@ -97,7 +96,16 @@ def test_by_default_it_reads_the_command_line(
 
 @pytest.mark.parametrize(
     "arguments",
-    [["status"], ["releases"], ["activate", "x"], ["rollback"], ["backup", "--keep-days", "1"], ["run", "gateway"]],
+    [
+        ["status"],
+        ["releases"],
+        ["activate", "x"],
+        ["rollback"],
+        ["backup"],
+        ["backups"],
+        ["verify"],
+        ["run", "gateway"],
+    ],
     ids=" ".join,
 )
 def test_an_unknown_stack_is_a_configuration_error(
@@ -399,36 +407,60 @@ def test_logs_are_asked_for_as_wished(
 
 def test_a_backup_is_taken_and_named(host: FakeHost, ballast: Ballast) -> None:
     stack = host.stack
-    assert ballast("backup", "dev-main", "--keep-days", "7")[::2] == (
+    assert ballast("backup", "dev-main", "--ledger")[::2] == (
         1,
-        f"ballast: the snapshot directory {stack.backups} does not exist\n",
+        f"ballast: the backup directory {stack.backups} does not exist\n",
     )
     stack.ledger.parent.mkdir(parents=True)
     stack.backups.mkdir(parents=True)
     with sqlite3.connect(stack.ledger) as database:
         database.execute("CREATE TABLE orders (id INTEGER)")
     database.close()
-    status_code, output, complaints = ballast("backup", "dev-main", "--keep-days", "7")
+    status_code, output, complaints = ballast("backup", "dev-main", "--ledger")
     assert (status_code, complaints) == (0, "")
     taken = next(stack.backups.glob("*.db.zst"))
-    assert output == f"{taken}: {taken.stat().st_size} bytes, verified\n"
+    assert output == f"{taken}: {taken.stat().st_size} bytes, snapshot, verified\n"
     assert [(entry["act"], entry["result"], entry["text"]) for entry in Journal(stack).entries()] == [
-        ("backup", "begun", ""),
-        ("backup", "failed", f"the snapshot directory {stack.backups} does not exist"),
-        ("backup", "begun", ""),
+        ("backup", "begun", "ledger"),
+        ("backup", "failed", f"the backup directory {stack.backups} does not exist"),
+        ("backup", "begun", "ledger"),
         ("backup", "done", output.strip()),
     ]
 
 
-@pytest.mark.parametrize("days", ["0", "-3", "1000000", "1.5", "ever"])
-def test_a_retention_that_would_lose_the_snapshot_just_taken_or_is_no_number_is_refused(
-    host: FakeHost, ballast: Ballast, days: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as ended:
-        ballast("backup", host.stack.name, "--keep-days", days)
-    assert ended.value.code == 2
-    assert capsys.readouterr().err.splitlines()[-1] == (
-        f"ballast backup: error: argument --keep-days: {days!r} is not a whole number from 1 to 36500"
+def test_an_archive_is_made_listed_and_verified(host: FakeHost, ballast: Ballast) -> None:
+    stack = host.stack
+    assert ballast("verify", "dev-main") == (
+        1, "", f"ballast: there is no backup 'newest' in {stack.backups}; ballast backups lists them\n"
+    )  # fmt: skip
+    stack.ledger.parent.mkdir(parents=True)
+    stack.backups.mkdir(parents=True)
+    make_ledger(stack.ledger, rows=20)
+    status_code, output, complaints = ballast("backup", "dev-main")
+    assert (status_code, complaints) == (0, "")
+    made = next(stack.backups.glob("*.tar.zst"))
+    assert output == f"{made}: {made.stat().st_size} bytes, audit, verified\n"
+    assert made.name in ballast("backups", "dev-main")[1]
+    (listed,) = json.loads(ballast("backups", "dev-main", "--json")[1])
+    assert (listed["file"], listed["kind"], listed["class"]) == (made.name, "archive", "audit")
+    status_code, output, complaints = ballast("verify", "dev-main", "--mode", "deep")
+    assert (status_code, complaints) == (0, "")
+    assert output.startswith(f"{made.name}: ok, ")
+    made.write_bytes(made.read_bytes()[:-9] + b"damaged!!")
+    status_code, output, complaints = ballast("verify", "dev-main", made.name)
+    assert (status_code, complaints) == (1, f"ballast: {made.name} is failed\n")
+    assert "\n  failed: manifest_file: sha256 of " in output
+
+
+def test_the_settings_of_a_stack_decide_what_is_kept_and_for_whom(host: FakeHost, ballast: Ballast) -> None:
+    settings = host.stack.etc / "backup.json"
+    settings.write_text('{"parts": ["journal"], "keep_days": {"snapshot": 3}, "recipient": "nobody"}')
+    assert ballast("backup", "dev-main")[2].startswith("ballast: the recipient is not the public key of age: ")
+    settings.write_text('{"parts": 5}')
+    assert ballast("backup", "dev-main")[::2] == (
+        78,
+        f"ballast: {settings} is damaged (TypeError: 'int' object is not iterable);"
+        " deploy the stack again to restore it\n",
     )
 
 

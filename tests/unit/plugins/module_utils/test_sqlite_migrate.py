@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.ballast.trading.plugins.module_utils import sqlite_migrate
+from ansible_collections.ballast.trading.plugins.module_utils.manifest import list_backups
 from ansible_collections.ballast.trading.plugins.module_utils.sqlite_migrate import (
     Migration,
     MigrationError,
@@ -25,7 +26,6 @@ from ansible_collections.ballast.trading.plugins.module_utils.sqlite_migrate imp
     load_migrations,
     migrate,
 )
-from ansible_collections.ballast.trading.plugins.module_utils.sqlite_snapshot import list_snapshots
 from ansible_collections.ballast.trading.plugins.module_utils.sqlite_verify import verify
 from tests.unit.plugins.sqlite_samples import connected, holding, name_of, only, other_process
 
@@ -145,7 +145,7 @@ def test_only_the_missing_migrations_are_applied_after_a_verified_snapshot(datab
     result = run(database, FIRST, SECOND, THIRD, stack="dev-main")
     assert result.applied == ["0002_price.sql", "0003_index.sql"]
     assert (result.version_before, result.version_after, result.created) == (1, 3, False)
-    [taken] = list_snapshots(tmp_path / "backups")
+    [taken] = list_backups(tmp_path / "backups")
     assert result.snapshot == str(taken.path)
     assert taken.path.name.endswith("Z-trades-before-0002.db.zst")
     assert taken.manifest["stack"] == "dev-main"
@@ -495,7 +495,7 @@ def test_a_file_that_is_no_database_is_refused(database: Path) -> None:
 def test_without_a_place_for_the_snapshot_nothing_is_applied(database: Path, tmp_path: Path) -> None:
     run(database, FIRST)
     (tmp_path / "backups").rmdir()
-    text = f"the snapshot directory {tmp_path}/backups does not exist; no migration was applied"
+    text = f"the backup directory {tmp_path}/backups does not exist; no migration was applied"
     assert refused(database, FIRST, SECOND) == text
     assert query(database, "PRAGMA user_version") == [(1,)]
 

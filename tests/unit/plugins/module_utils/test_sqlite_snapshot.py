@@ -23,11 +23,9 @@ from typing import Any
 import pytest
 
 from ansible_collections.ballast.trading.plugins.module_utils import content, sqlite_read, sqlite_snapshot
-from ansible_collections.ballast.trading.plugins.module_utils.sqlite_snapshot import (
-    SnapshotError,
-    list_snapshots,
-    snapshot,
-)
+from ansible_collections.ballast.trading.plugins.module_utils import manifest as manifests
+from ansible_collections.ballast.trading.plugins.module_utils.manifest import BackupError, list_backups
+from ansible_collections.ballast.trading.plugins.module_utils.sqlite_snapshot import snapshot
 from ansible_collections.ballast.trading.plugins.module_utils.sqlite_verify import verify
 from tests.unit.plugins.sqlite_samples import (
     ROWS,
@@ -86,6 +84,7 @@ def test_the_manifest_says_what_was_in_the_database_and_what_lies_on_disk(ledger
     assert manifest == {
         "schema": 2,
         "name": "trades",
+        "class": "snapshot",
         "stack": "dev-main",
         "host": os.uname().nodename,
         "source": str(ledger),
@@ -163,7 +162,7 @@ def test_snapshots_are_listed_newest_first_with_what_is_wrong_with_them(ledger: 
     taken[1].path.unlink()
     taken[2].manifest_path.write_text("{}")
     (backups / "notes.manifest.json").write_text("{}")
-    assert [(one.path, one.created_at, one.problem) for one in list_snapshots(backups)] == [
+    assert [(one.path, one.created_at, one.problem) for one in list_backups(backups)] == [
         (other.path, datetime(2026, 11, 25, 20, 45, 1, 123000, tzinfo=UTC), None),
         (taken[2].path, datetime(2026, 11, 24, 20, 45, 1, 123000, tzinfo=UTC),
          f"{taken[2].manifest_path} is not a manifest: KeyError('artefact')"),
@@ -176,28 +175,28 @@ def test_snapshots_are_listed_newest_first_with_what_is_wrong_with_them(ledger: 
 
 @pytest.fixture
 def only_the_newest_is_always_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_snapshot, "ALWAYS_KEPT", 1)
+    monkeypatch.setattr(manifests, "ALWAYS_KEPT", 1)
 
 
 @pytest.mark.usefixtures("only_the_newest_is_always_kept")
 def test_snapshots_older_than_the_retention_are_removed(ledger: Path, backups: Path) -> None:
     days = {days: snapshot(ledger, backups, now=NOW - timedelta(days=days)).path.name for days in (40, 31, 29, 1)}
-    taken = snapshot(ledger, backups, keep_days=30, now=NOW)
+    taken = snapshot(ledger, backups, keep_days={"snapshot": 30}, now=NOW)
     assert taken.removed == [days[40], days[31]]
-    assert [one.path.name for one in list_snapshots(backups)] == [taken.path.name, days[1], days[29]]
+    assert [one.path.name for one in list_backups(backups)] == [taken.path.name, days[1], days[29]]
     assert len(names(backups)) == 6
 
 
 def test_without_a_retention_nothing_is_removed(ledger: Path, backups: Path) -> None:
     snapshot(ledger, backups, now=NOW - timedelta(days=4000))
     assert snapshot(ledger, backups, now=NOW).removed == []
-    assert len(list_snapshots(backups)) == 2
+    assert len(list_backups(backups)) == 2
 
 
 def test_a_clock_that_is_ahead_leaves_a_week_of_snapshots(ledger: Path, backups: Path) -> None:
     days = [snapshot(ledger, backups, now=NOW - timedelta(days=days)).path for days in range(9)]
-    ahead = snapshot(ledger, backups, keep_days=30, now=NOW + timedelta(days=365))
-    assert [one.path for one in list_snapshots(backups)] == [ahead.path, *days[:6]]
+    ahead = snapshot(ledger, backups, keep_days={"snapshot": 30}, now=NOW + timedelta(days=365))
+    assert [one.path for one in list_backups(backups)] == [ahead.path, *days[:6]]
 
 
 @pytest.mark.usefixtures("only_the_newest_is_always_kept")
@@ -205,8 +204,8 @@ def test_the_newest_good_snapshot_is_kept_whatever_its_age(ledger: Path, backups
     """A clock that was years behind and jumps forward must not leave us with nothing."""
     old = snapshot(ledger, backups, now=NOW - timedelta(days=400))
     older = snapshot(ledger, backups, now=NOW - timedelta(days=500))
-    assert sqlite_snapshot._prune(backups, NOW) == [older.path.name]
-    assert [one.path for one in list_snapshots(backups)] == [old.path]
+    assert manifests.prune(backups, {"snapshot": 30}, NOW) == [older.path.name]
+    assert [one.path for one in list_backups(backups)] == [old.path]
 
 
 @pytest.mark.usefixtures("only_the_newest_is_always_kept")
@@ -214,14 +213,14 @@ def test_a_damaged_snapshot_does_not_count_as_the_newest_good_one(ledger: Path, 
     good = snapshot(ledger, backups, now=NOW - timedelta(days=500))
     damaged = snapshot(ledger, backups, now=NOW - timedelta(days=400))
     damaged.path.write_bytes(b"")
-    assert sqlite_snapshot._prune(backups, NOW) == [damaged.path.name]
-    assert [one.path for one in list_snapshots(backups)] == [good.path]
+    assert manifests.prune(backups, {"snapshot": 30}, NOW) == [damaged.path.name]
+    assert [one.path for one in list_backups(backups)] == [good.path]
 
 
 def test_an_artefact_without_manifest_is_removed_in_its_time_and_strangers_never(ledger: Path, backups: Path) -> None:
     for name in ("20261001T000000.000Z-ledger.db.zst", "20261121T000000.000Z-ledger.db", "notes.txt", "old.db"):
         (backups / name).write_text("x")
-    taken = snapshot(ledger, backups, keep_days=30, now=NOW)
+    taken = snapshot(ledger, backups, keep_days={"snapshot": 30}, now=NOW)
     assert taken.removed == ["20261001T000000.000Z-ledger.db.zst"]
     strangers = ["20261121T000000.000Z-ledger.db", "notes.txt", "old.db"]
     assert names(backups) == sorted([*strangers, taken.path.name, taken.manifest_path.name])
@@ -241,18 +240,18 @@ def test_a_snapshot_that_was_made_is_named_when_older_ones_cannot_be_removed(
 
     monkeypatch.setattr(Path, "unlink", fail)
     published = backups / "20261122T204501.123Z-ledger.db.zst"
-    assert refused(ledger, backups, keep_days=30, now=NOW) == (
-        f"{published} was made and is good, but snapshots older than 30 days could not be removed:"
+    assert refused(ledger, backups, keep_days={"snapshot": 30}, now=NOW) == (
+        f"{published} was made and is good, but older ones could not be removed:"
         f" {old.manifest_path}: Operation not permitted"
     )
-    assert [one.path for one in list_snapshots(backups)] == [published, old.path]
+    assert [one.path for one in list_backups(backups)] == [published, old.path]
 
 
 # --- Refusals ---------------------------------------------------------------------------------------------------------
 
 
 def refused(*arguments: Any, **options: Any) -> str:
-    with pytest.raises(SnapshotError) as caught:
+    with pytest.raises(BackupError) as caught:
         snapshot(*arguments, **options)
     return str(caught.value)
 
@@ -301,11 +300,11 @@ def test_a_source_whose_index_does_not_fit_its_table_is_refused(ledger: Path, ba
 
 
 def test_a_missing_directory_is_refused(ledger: Path, tmp_path: Path) -> None:
-    assert refused(ledger, tmp_path / "no") == f"the snapshot directory {tmp_path / 'no'} does not exist"
+    assert refused(ledger, tmp_path / "no") == f"the backup directory {tmp_path / 'no'} does not exist"
 
 
 def test_a_name_that_is_no_file_name_is_refused(ledger: Path, backups: Path) -> None:
-    text = "the snapshot name is '../x' but may only hold letters, digits, '.', '_' and '-'"
+    text = "the backup name is '../x' but may only hold letters, digits, '.', '_' and '-'"
     assert refused(ledger, backups, name="../x") == text
 
 
@@ -333,7 +332,7 @@ def test_two_snapshots_at_once_are_refused_and_the_other_is_named(ledger: Path, 
         return descriptor
 
     with other_process(lock) as pid:
-        assert refused(ledger, backups) == f"another snapshot is being made in {backups} by {name_of(pid)}"
+        assert refused(ledger, backups) == f"another backup is being made in {backups} by {name_of(pid)}"
     assert snapshot(ledger, backups).path.exists(), "the lock of a killed process must be gone"
 
 
@@ -450,7 +449,7 @@ def test_killed_runs_leave_nothing_that_looks_good_and_the_next_run_cleans_up(tm
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         litter += any(name.startswith(".partial-") for name in names(backups))
-    for one in list_snapshots(backups):
+    for one in list_backups(backups):
         assert verify(one.path, mode="quick", manifest=one.manifest_path).status == "ok"
     assert litter >= 3, "the runs were not killed in their middle"
     last = snapshot(ledger, backups)
@@ -473,14 +472,14 @@ def test_a_run_killed_at_a_late_step_publishes_nothing(
             if step == "compressing":
                 monkeypatch.setattr(sqlite_snapshot, "content_sha256_of", die)
             else:  # the artefact has its name, the manifest does not
-                monkeypatch.setattr(sqlite_snapshot, "_sync", lambda path: die() if path == backups else None)
+                monkeypatch.setattr(manifests, "sync_directory", die)
             snapshot(ledger, backups, now=NOW)
         finally:
             os._exit(0)
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
-    assert list_snapshots(backups) == []
+    assert list_backups(backups) == []
     manifest = backups / "20261122T204501.123Z-ledger.db.zst.manifest.json"
     assert verify(Path(str(manifest)[:-14]), manifest=manifest).status == "failed"
     taken = snapshot(ledger, backups, now=NOW + timedelta(seconds=1))
-    assert [one.path for one in list_snapshots(backups)] == [taken.path]
+    assert [one.path for one in list_backups(backups)] == [taken.path]
     assert not any(name.startswith(".") for name in names(backups))

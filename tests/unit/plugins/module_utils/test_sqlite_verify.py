@@ -25,6 +25,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.ballast.trading.plugins.module_utils import content, sqlite_verify
+from ansible_collections.ballast.trading.plugins.module_utils.manifest import Backup
 from ansible_collections.ballast.trading.plugins.module_utils.sqlite_read import (
     TimeLimit,
     has_wal_reset_bug,
@@ -32,7 +33,7 @@ from ansible_collections.ballast.trading.plugins.module_utils.sqlite_read import
     hash_tables,
     opened,
 )
-from ansible_collections.ballast.trading.plugins.module_utils.sqlite_snapshot import Snapshot, snapshot
+from ansible_collections.ballast.trading.plugins.module_utils.sqlite_snapshot import snapshot
 from ansible_collections.ballast.trading.plugins.module_utils.sqlite_verify import (
     Freshness,
     Source,
@@ -73,7 +74,7 @@ EXPECTED: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+def original(tmp_path_factory: pytest.TempPathFactory) -> Backup:
     """A published snapshot of the sample ledger, not compressed."""
     folder = tmp_path_factory.mktemp("original")
     (folder / "backups").mkdir()
@@ -81,7 +82,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
 
 
 @pytest.fixture
-def artefact(original: Snapshot, tmp_path: Path) -> Path:
+def artefact(original: Backup, tmp_path: Path) -> Path:
     """A copy of that snapshot to damage; its manifest stays where it is."""
     return shutil.copy(original.path, tmp_path / "backup.db")
 
@@ -105,7 +106,7 @@ def test_damage_is_seen_by_the_checks_that_can_see_it(artefact: Path, damage: Da
 
 
 @pytest.mark.parametrize("damage", [pytest.param(damage, id=name) for name, damage, _seen in DAMAGE])
-def test_no_damage_gets_past_the_manifest(original: Snapshot, artefact: Path, damage: Damage) -> None:
+def test_no_damage_gets_past_the_manifest(original: Backup, artefact: Path, damage: Damage) -> None:
     damage(artefact)
     assert verify(artefact, mode="quick", manifest=original.manifest_path).status == "failed"
 
@@ -115,14 +116,14 @@ IN_THE_ROWS = [entry for entry in DAMAGE if entry[0] not in NOT_IN_THE_ROWS and 
 
 
 @pytest.mark.parametrize("damage", [pytest.param(damage, id=name) for name, damage, _seen in IN_THE_ROWS])
-def test_rows_and_schema_alone_tell_damage_of_content(original: Snapshot, artefact: Path, damage: Damage) -> None:
+def test_rows_and_schema_alone_tell_damage_of_content(original: Backup, artefact: Path, damage: Damage) -> None:
     """The hash of the rows, not only that of the file, sees every changed value: so copies can be compared, too."""
     damage(artefact)
     result = verify(artefact, mode="deep", manifest=original.manifest_path)
     assert {check.name for check in result.problems} & {"row_hash", "manifest_content"}
 
 
-def test_every_flipped_bit_is_seen_with_a_manifest(original: Snapshot, artefact: Path) -> None:
+def test_every_flipped_bit_is_seen_with_a_manifest(original: Backup, artefact: Path) -> None:
     chance = random.Random(20261122)  # noqa: S311 - repeatable on purpose
     data = artefact.read_bytes()
     for _time in range(200):
@@ -164,20 +165,20 @@ def test_faithful_copies_pass(artefact: Path, mode: str, copied: Callable[[Path]
 
 @pytest.mark.parametrize("copied", [vacuum_into, backup_in_wal_mode])
 def test_hashes_of_rows_and_schema_do_not_depend_on_the_layout(
-    original: Snapshot, artefact: Path, copied: Callable[[Path], Path]
+    original: Backup, artefact: Path, copied: Callable[[Path], Path]
 ) -> None:
     result = verify(copied(artefact), mode="deep", manifest=original.manifest_path)
     assert failed(result) == {"manifest_file", "manifest_copy"}
 
 
-def test_tables_of_litestream_do_not_count(original: Snapshot, artefact: Path) -> None:
+def test_tables_of_litestream_do_not_count(original: Backup, artefact: Path) -> None:
     sql("INSERT INTO _litestream_seq VALUES (1, 5)", "DROP TABLE _litestream_seq")(artefact)
     result = verify(artefact, mode="deep", manifest=original.manifest_path)
     assert failed(result) == {"manifest_file", "manifest_copy"}
     assert "_litestream_seq" not in result.tables
 
 
-def test_the_result_tells_the_facts(original: Snapshot, artefact: Path) -> None:
+def test_the_result_tells_the_facts(original: Backup, artefact: Path) -> None:
     result = verify(artefact, mode="deep", **EXPECTED)
     facts = result.as_dict()
     assert (facts["status"], facts["failed_checks"]) == ("ok", [])
@@ -302,7 +303,7 @@ def test_freshness_names_what_it_cannot_read(artefact: Path, freshness: Freshnes
 
 
 @pytest.mark.parametrize("given", [str.lower, str.upper])
-def test_a_given_sha256_is_compared(original: Snapshot, artefact: Path, given: Callable[[str], str]) -> None:
+def test_a_given_sha256_is_compared(original: Backup, artefact: Path, given: Callable[[str], str]) -> None:
     digest = original.manifest["artefact"]["sha256"]
     assert verify(artefact, sha256=given(digest)).status == "ok"
     wrong = verify(artefact, sha256="0" * 64)
@@ -330,7 +331,7 @@ def test_a_bad_manifest_is_a_failure(artefact: Path, tmp_path: Path, content: st
     assert detail(result, "manifest") == text.format(path=manifest)
 
 
-def test_the_manifest_names_every_difference_of_content(original: Snapshot, artefact: Path) -> None:
+def test_the_manifest_names_every_difference_of_content(original: Backup, artefact: Path) -> None:
     sql("DROP TABLE empty", "CREATE TABLE more (id)", "DELETE FROM fills WHERE id=7", "PRAGMA user_version=2")(artefact)
     result = verify(artefact, manifest=original.manifest_path)
     schema = original.manifest["schema_sha256"]
@@ -368,7 +369,7 @@ def compress(path: Path, suffix: str) -> Path:
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".xz", ".zst"])
-def test_compressed_files_are_verified_by_their_content(original: Snapshot, artefact: Path, suffix: str) -> None:
+def test_compressed_files_are_verified_by_their_content(original: Backup, artefact: Path, suffix: str) -> None:
     packed = compress(artefact, suffix)
     result = verify(packed, mode="deep", **EXPECTED)
     assert result.problems == []
@@ -379,7 +380,7 @@ def test_compressed_files_are_verified_by_their_content(original: Snapshot, arte
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".xz", ".zst"])
-def test_no_flipped_bit_changes_compressed_content_unseen(original: Snapshot, artefact: Path, suffix: str) -> None:
+def test_no_flipped_bit_changes_compressed_content_unseen(original: Backup, artefact: Path, suffix: str) -> None:
     packed = compress(artefact, suffix)
     data = packed.read_bytes()
     chance = random.Random(20261122)  # noqa: S311 - repeatable on purpose
@@ -437,7 +438,7 @@ def encrypt(path: Path, identity: Path) -> Path:
 
 @pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
 def test_encrypted_files_are_verified_by_their_content(
-    original: Snapshot, artefact: Path, identity: Path, suffix: str
+    original: Backup, artefact: Path, identity: Path, suffix: str
 ) -> None:
     sealed = encrypt(compress(artefact, suffix) if suffix else artefact, identity)
     result = verify(sealed, mode="deep", identity=identity, **EXPECTED)
@@ -507,7 +508,7 @@ def test_a_source_that_went_on_is_compared_up_to_the_newest_row_of_the_copy(arte
     ],
 )
 def test_a_source_that_cannot_be_compared_is_a_failure(
-    original: Snapshot, artefact: Path, ledger: Path, damage: Damage, text: str
+    original: Backup, artefact: Path, ledger: Path, damage: Damage, text: str
 ) -> None:
     damage(ledger)
     words = {"path": ledger, "schema": original.manifest["schema_sha256"]}
