@@ -46,6 +46,8 @@ BLUE_GREEN, RECREATE = "blue_green", "recreate"
 # A promoted engine trades already: it must soon be as well as the old one was, or that one gets the lease back.
 WATCH_SECONDS = 30.0
 STANDBY_SECONDS = 10.0
+# Longer than for a new engine: the other way to have the old one trade again is to start it anew.
+HAND_BACK_SECONDS = 45.0
 POLL_SECONDS = 0.2
 HOST_TOOL = "/usr/local/bin/ballast"
 
@@ -397,7 +399,7 @@ class Activator:
                 return True
             if commands.unit(self.stack.engine_unit(old))["ActiveState"] != "active":
                 return False
-            self._handover.give(old)
+            self._handover.give(old, timeout=HAND_BACK_SECONDS)
         except NotPromoted as error:
             self._note(str(error))
             return False
@@ -605,18 +607,6 @@ class Activator:
             permit=self._permit,
             deploys=deploys,
             any_time=any_time,
-        )
-        running = self.store.link("current")
-        text = f"instead of {running}" if running and running != release else ""
-        return change(
-            self.stack,
-            act,
-            self._by or operator(),
-            say=self._note,
-            text=text,
-            release=release,
-            permit=self._permit,
-            deploys=deploys,
         )
 
     def _note(self, text: str) -> None:

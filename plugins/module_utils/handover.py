@@ -55,7 +55,8 @@ class Handover:
             if time.monotonic() > deadline:
                 raise NotHealthy(
                     f"the standby does not see what the trading engine sees: it has {_shown(standby)},"
-                    f" wanted {_shown(after)} as slot {old} has it",
+                    f" wanted {_shown(after)} as slot {old} has it. If slot {old} is the one that is wrong, stop it and"
+                    " deploy again",
                     [],
                 )
             time.sleep(POLL_SECONDS)
@@ -79,12 +80,12 @@ class Handover:
         self._note(f"slot {slot} does not run: it could not be demoted ({problem})")
         return time.monotonic()
 
-    def give(self, slot: str) -> float:
+    def give(self, slot: str, timeout: float = PROMOTE_SECONDS) -> float:
         """Give the right to trade to the engine of ``slot``; a moment of time.monotonic(). Raises NotPromoted.
 
         Only after ``take`` of the other slot has succeeded.
         """
-        problem = self._ask(slot, "promote", PROMOTE_SECONDS, "trading")
+        problem = self._ask(slot, "promote", timeout, "trading")
         if problem is not None:
             raise NotPromoted(f"the engine in slot {slot} was not promoted: {problem}")
         self._note(f"slot {slot} trades")

@@ -178,7 +178,7 @@ FAILURES = {
     ),
     "sees something else": (
         "the standby does not see what the trading engine sees: it has AAPL 99 in account DU1234567, wanted AAPL 3 in"
-        " account DU1234567 as slot blue has it"
+        " account DU1234567 as slot blue has it. If slot blue is the one that is wrong, stop it and deploy again"
     ),
 }
 
