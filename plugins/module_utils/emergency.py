@@ -22,7 +22,7 @@ from .activation import Activator
 from .alerts import alert
 from .books import spoken
 from .change import ORDINARY, ChangeFailed, Permit, change, in_good_order
-from .engine_command import keeps_contract, run_command
+from .engine_command import has_commands, keeps_contract, run_command
 from .journal import Journal, Operator
 from .lease import fence
 from .readiness import probe_service
@@ -161,7 +161,7 @@ def resume(stack: Stack, reason: str, by: Operator, *, say: Callable[[str], None
         if release is None:
             raise ChangeFailed(f"stack {stack.name} has no release, so nothing trades: deploy it")
         done = []
-        if keeps_contract(release):
+        if has_commands(release):
             words = ["resume", "--reason", reason, "--requested-by", _whom(by)]
             ended = run_command(stack, release, slot, words, RESUME_SECONDS)
             if ended.status:
@@ -193,6 +193,14 @@ def _candidates(stack: Stack) -> Iterator[tuple[Release, str]]:
             yield release, slot
 
 
+def _may(question: Callable[[Release], bool], release: Release) -> bool:
+    """A release that cannot be read may; it is to be tried."""
+    try:
+        return question(release)
+    except (OSError, ValueError, KeyError):
+        return True
+
+
 def _whom(by: Operator) -> str:
     return f"{by.user} from {by.origin}"
 
@@ -221,8 +229,8 @@ class _EmergencyStop:
         else:
             with self._trying("the account is not known"):
                 self.report.account = releases[0][0].service("gateway")["probe"]["account"]
-        able = [(release, slot) for release, slot in releases if self._is_able(release)]
-        strangers = [release.id for release in self._active() if not self._is_able(release)]
+        able = [(release, slot) for release, slot in releases if _may(has_commands, release)]
+        strangers = [release.id for release in self._active() if not _may(keeps_contract, release)]
         if strangers:
             self._note(
                 f"the engine of release {', '.join(strangers)} cannot be told to halt: engines are stopped instead"
@@ -304,12 +312,6 @@ class _EmergencyStop:
     def _active(self) -> list[Release]:
         store = ReleaseStore(self.stack)
         return [release for slot in SLOTS for release in [store.linked(f"active/{slot}")] if release]
-
-    def _is_able(self, release: Release) -> bool:
-        try:
-            return keeps_contract(release)
-        except (OSError, ValueError, KeyError):
-            return True  # to be tried
 
     def _start_gateway(self) -> None:
         """Nothing can be closed without it; a person who wants it down wants the account flat first."""

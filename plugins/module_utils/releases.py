@@ -31,6 +31,8 @@ from .stack import SLOTS, Stack
 
 SERVICES = ("gateway", "engine")
 LINKS = ("current", "previous", "active/gateway", *(f"active/{slot}" for slot in SLOTS))
+EMERGENCY = "emergency"
+"""The image, and the service of the engine's compose.yaml, that an emergency stop uses in the engine's place."""
 SERVICE_KEYS = frozenset({"image", "probe", "ready_timeout_seconds", "stable_seconds", "stop_grace_seconds"})
 RELEASE_ID = re.compile(r"^\d{8}T\d{6}Z-[0-9a-f]{8}$")
 MANIFEST_TYPES = {"content": str, "created_at": str, "origin": dict, "images": dict, "files": dict}
@@ -244,7 +246,11 @@ class ReleaseStore:
             reference = _settings(service, files)["image"]
             pinned = self._pinned(reference)
             images[service] = {"reference": reference, "pinned": pinned}
-            _write_file(staging / service / ".env", f"BALLAST_IMAGE={pinned}\n".encode())
+            variables = f"BALLAST_IMAGE={pinned}\n"
+            if emergency := _settings(service, files).get("emergency_image"):
+                images[EMERGENCY] = {"reference": emergency, "pinned": self._pinned(emergency)}
+                variables += f"BALLAST_EMERGENCY_IMAGE={images[EMERGENCY]['pinned']}\n"
+            _write_file(staging / service / ".env", variables.encode())
             try:
                 compose(
                     staging / service,

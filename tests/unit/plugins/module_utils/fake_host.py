@@ -198,7 +198,7 @@ class FakeHost:
 
     def compose(self, directory: Path, _project: str, *arguments: str, **_options: Any) -> str:
         self._fail(f"compose {directory.name}")
-        return json.dumps({"services": {"engine": {"command": None}}}) if "json" in arguments else ""
+        return json.dumps({"services": {"engine": {}, "emergency": {}}}) if "json" in arguments else ""
 
     # ---- systemd ----
 

@@ -12,7 +12,11 @@ import pytest
 
 from ansible_collections.ballast.trading.plugins.module_utils import commands
 from ansible_collections.ballast.trading.plugins.module_utils.commands import CommandError, Outcome
-from ansible_collections.ballast.trading.plugins.module_utils.engine_command import keeps_contract, run_command
+from ansible_collections.ballast.trading.plugins.module_utils.engine_command import (
+    has_commands,
+    keeps_contract,
+    run_command,
+)
 from tests.unit.plugins.module_utils.fake_host import FakeHost, deployed
 
 CONTAINER = f"ballast-dev-main-command-{os.getpid()}"
@@ -64,6 +68,20 @@ def test_an_image_that_is_gone_is_not_pulled(host: FakeHost) -> None:
     with pytest.raises(CommandError, match="No such image"):
         run_command(host.stack, host.stage(), "blue", ["flatten"], 60)
     assert host.commands == []
+
+
+def test_an_image_for_emergencies_does_it_in_the_place_of_an_engine_that_cannot(host: FakeHost) -> None:
+    release = host.stage(probe={"kind": "container"}, emergency_image="ballast/gateway:1")
+    assert release.manifest["images"]["emergency"] == {
+        "reference": "ballast/gateway:1",
+        "pinned": "ballast/gateway@sha256:aa",
+    }
+    assert "BALLAST_EMERGENCY_IMAGE=ballast/gateway@sha256:aa\n" in (release.path / "engine/.env").read_text()
+    assert has_commands(release)
+    assert not keeps_contract(release)
+    host.command_ends = [Outcome(0, "", "")]
+    run_command(host.stack, release, "blue", ["flatten"], 60)
+    assert host.commands[0][-4:] == ["emergency", "engine", "run", "flatten"]
 
 
 def test_only_an_engine_that_is_probed_by_the_contract_has_its_commands(host: FakeHost) -> None:
