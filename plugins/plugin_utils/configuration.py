@@ -584,11 +584,14 @@ def images_pinned(values: Mapping[str, Any]) -> Iterator[Problem]:
 def numbers_within_limits(values: Mapping[str, Any]) -> Iterator[Problem]:
     """Ports, ids, times and floors that make sense."""
     for name, (least, most) in LIMITS.items():
-        value = values.get(name)
-        if value is not None and not least <= value <= most:
-            yield Problem(
-                where=name, seen=str(value), wanted=f"a number from {least} to {most}", fix="Correct the value."
-            )
+        found = values.get(name)
+        numbers = (
+            {f"{name}.{key}": each for key, each in found.items()} if isinstance(found, Mapping) else {name: found}
+        )
+        for where, value in numbers.items():
+            if value is not None and not (isinstance(value, (int, float)) and least <= value <= most):
+                wish = f"a number from {least} to {most}"
+                yield Problem(where=where, seen=str(value), wanted=wish, fix="Correct the value.")
 
 
 def texts_in_form(values: Mapping[str, Any]) -> Iterator[Problem]:

@@ -103,7 +103,7 @@ GOOD = [
     ("paper", {"ib_gateway_environment": {"TWS_COLD_RESTART": "02:00"}}),
     ("paper", {"ib_gateway_auto_restart_time": ""}),
     ("paper", {"ib_gateway_memory_limit": "1024M"}),
-    ("paper", {"backup_cron_hour": 0, "backup_cron_minute": 59, "backup_cron_keep_days": 1}),
+    ("paper", {"backup_cron_hour": 0, "backup_cron_minute": 59, "backup_cron_keep_days": {"daily": 1}}),
     ("paper", {"preflight_min_free_gb": 0.5}),
 ]
 
@@ -323,6 +323,11 @@ BAD: list[tuple[str, dict[str, Any], tuple[str, str, str, str]]] = [
         {"trading_engine_client_id": 0},
         ("trading_engine_client_id", "0", "a number from 1 to 2147483647", CORRECT),
     ),
+    (
+        "paper",
+        {"backup_cron_keep_days": {"snapshot": 0, "daily": 30}},
+        ("backup_cron_keep_days.snapshot", "0", "a number from 1 to 36500", CORRECT),
+    ),
     ("paper", {"backup_cron_hour": 24}, ("backup_cron_hour", "24", "a number from 0 to 23", CORRECT)),
     ("paper", {"trading_engine_uid": -1}, ("trading_engine_uid", "-1", "a number from 0 to 2147483647", CORRECT)),
     (
@@ -506,14 +511,14 @@ BAD: list[tuple[str, dict[str, Any], tuple[str, str, str, str]]] = [
         (
             "backup_cron_keep_days",
             "empty",
-            "an integer",
+            "a dictionary",
             f"Give it a value, or remove it to get the default. {see('backup_cron')}",
         ),
     ),
     (
         "paper",
         {"backup_cron_keep_days": True},
-        ("backup_cron_keep_days", "True (bool)", "an integer", f"{CORRECT} {see('backup_cron')}"),
+        ("backup_cron_keep_days", "True (bool)", "a dictionary", f"{CORRECT} {see('backup_cron')}"),
     ),
     (
         "paper",
