@@ -76,7 +76,9 @@ def _ports(
     """What somebody listens on is judged with the host: here are the ports of stacks that are stopped, or to come."""
     listening = {entry["port"] for entry in facts.get("ports", ())}
     for wanted in wanted_ports(values):
-        holders = {name: "has" for name, stack in stacks.items() if wanted.port in {*stack["ports"]} - listening}
+        if wanted.port in listening:
+            continue
+        holders = {name: "has" for name, stack in stacks.items() if wanted.port in stack["ports"]}
         for other in others.values():
             if any(port.port == wanted.port for port in wanted_ports(other)):
                 holders.setdefault(other["ballast_stack"], "wants")
