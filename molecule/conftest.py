@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, Ballast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the scenarios' tests share: the host under test, its stack, and a way to run playbooks against it."""
+"""What the scenarios' tests share: the hosts under test, their stacks, and a way to run playbooks against them."""
 
 from __future__ import annotations
 
@@ -44,25 +44,41 @@ class Playbook:
 
 
 @pytest.fixture(scope="session")
-def name() -> str:
-    """The scenario's only host."""
+def lab_hosts() -> dict[str, dict[str, Any]]:
+    """The scenario's hosts: how the lab reaches each, and what it gives it to run."""
     inventory = yaml.safe_load((INVENTORY / "lab.yml").read_text())
-    (only,) = inventory["all"]["children"]["trading_hosts"]["hosts"]
-    return str(only)
+    return dict(inventory["all"]["children"]["trading_hosts"]["hosts"])
 
 
 @pytest.fixture(scope="session")
-def host_variables(name: str) -> dict[str, Any]:
-    """How the lab reaches the host, and what it gives it to run."""
-    inventory = yaml.safe_load((INVENTORY / "lab.yml").read_text())
-    return dict(inventory["all"]["children"]["trading_hosts"]["hosts"][name])
+def name(lab_hosts: dict[str, dict[str, Any]]) -> str:
+    """The host of a scenario that has only one."""
+    (only,) = lab_hosts
+    return only
+
+
+@pytest.fixture(scope="session")
+def host_variables(name: str, lab_hosts: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """How the lab reaches the only host, and what it gives it to run."""
+    return lab_hosts[name]
+
+
+def connect(name: str) -> Host:
+    """A host of the lab, over ssh and as root."""
+    configuration = str(PROJECT / ".lab" / "ssh_config")
+    return testinfra.get_host(f"ssh://{name}", ssh_config=configuration, sudo=True, controlpersist=60)
 
 
 @pytest.fixture(scope="session")
 def host(name: str) -> Host:
-    """The host, over ssh and as root."""
-    configuration = str(PROJECT / ".lab" / "ssh_config")
-    return testinfra.get_host(f"ssh://{name}", ssh_config=configuration, sudo=True, controlpersist=60)
+    """The only host."""
+    return connect(name)
+
+
+@pytest.fixture(scope="session")
+def hosts(lab_hosts: dict[str, dict[str, Any]]) -> dict[str, Host]:
+    """Every host of the scenario by its name."""
+    return {name: connect(name) for name in lab_hosts}
 
 
 @pytest.fixture(scope="session")
@@ -129,13 +145,16 @@ def eventually_fixture() -> Callable[[Callable[[], object], float], None]:
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Any:
-    """A test that fails on a host shows the journal of our units."""
+    """A test that fails on hosts shows the journal of our units."""
     outcome = yield
     report = outcome.get_result()
-    target = getattr(item, "funcargs", {}).get("host")
-    if report.when == "call" and report.failed and target is not None:
+    arguments = getattr(item, "funcargs", {})
+    targets = arguments.get("hosts") or ({"the host": arguments["host"]} if "host" in arguments else {})
+    if report.when != "call" or not report.failed:
+        return
+    for name, target in targets.items():
         try:
             journal = target.run("journalctl --unit 'ballast-*' --lines 30 --no-pager").stdout
         except RuntimeError as error:
             journal = f"the host cannot be reached: {error}"
-        report.sections.append(("journal of the units", journal))
+        report.sections.append((f"journal of the units on {name}", journal))
