@@ -68,6 +68,7 @@ contract: setup ## Test whether an image keeps the engine contract (IMAGE=...)
 
 bench: setup ## Measure deploys, rollback, footprint and the engine
 	@python -m tests.bench.bench $(ARGS)
+	@python -m tests.bench.hosts
 	@python -m tests.bench.engine
 
 HOURS ?= 1
