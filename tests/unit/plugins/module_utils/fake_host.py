@@ -172,6 +172,7 @@ class FakeHost:
         if command[:3] == ["docker", "image", "inspect"]:
             self._fail("docker image inspect")
             return json.dumps([{"Config": {"Cmd": ["engine", "run"]}}])
+        self._fail(" ".join(command))
         self.events.append(" ".join(command))
         if command[:2] == ["docker", "kill"]:
             self._fail("docker kill")

@@ -18,8 +18,9 @@ from ansible_collections.ballast.trading.plugins.module_utils import cli, comman
 from ansible_collections.ballast.trading.plugins.module_utils.activation import Activator
 from ansible_collections.ballast.trading.plugins.module_utils.journal import Journal, Operator
 from ansible_collections.ballast.trading.plugins.module_utils.readiness import Readiness
+from ansible_collections.ballast.trading.plugins.module_utils.releases import Release
 from ansible_collections.ballast.trading.plugins.module_utils.stack import Stack, load_stack, stack_names
-from tests.unit.plugins.module_utils.fake_host import FakeHost, deployed
+from tests.unit.plugins.module_utils.fake_host import FakeHost, Killed, deployed
 from tests.unit.plugins.sqlite_samples import make_ledger
 
 Ballast = Callable[..., tuple[int, str, str]]
@@ -477,3 +478,80 @@ def test_a_units_exit_status_is_that_of_its_supervisor(
     monkeypatch.setattr(supervisor.Supervisor, "run", run)
     assert ballast("run", "dev-main-blue", "engine") == (65, "", "")
     assert ran == ["ballast-dev-main-engine-blue"]
+
+
+# ---- the lease ----
+
+
+def contract(host: FakeHost, word: str) -> Release:
+    return host.stage(word, strategy="blue_green")
+
+
+def test_the_lease_is_shown_and_handed_to_the_hot_standby(
+    host: FakeHost, ballast: Ballast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "probe_service", host.probe)
+    assert ballast("lease", "dev-main", "move") == (
+        1,
+        "",
+        "ballast: stack dev-main has no hot standby that could trade: there is one only for a while after a deploy;"
+        " `ballast rollback dev-main` starts the previous release\n",
+    )
+    for word in ("one", "two"):
+        assert ballast("activate", "dev-main", contract(host, word).id)[0] == 0
+    status_code, output, _none = ballast("lease", "dev-main", "move")
+    assert (status_code, output.splitlines()[-1]) == (0, "slot blue trades, no engine traded for 50 ms")
+    assert ballast("lease", "dev-main")[1].splitlines() == [
+        "may trade      slot blue",
+        "lease          held by nobody; no token yet",
+        "engine blue    trading",
+        "engine green   standby",
+    ]
+    document = json.loads(ballast("lease", "dev-main", "--json")[1])
+    assert document == {
+        "stack": "dev-main",
+        "slot": "blue",
+        "token": None,
+        "owner": None,
+        "since": None,
+        "holder": None,
+        "engines": {"blue": "trading", "green": "standby"},
+    }
+
+
+def test_a_recovery_is_tried_until_it_succeeds(
+    host: FakeHost, ballast: Ballast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "probe_service", host.probe)
+    first, second = contract(host, "one"), contract(host, "two")
+    Activator(host.stack).activate(first)
+    host.effects_left = 3
+    with pytest.raises(Killed):
+        Activator(host.stack).activate(second)
+    host.effects_left = None
+    host.failing["docker version"] = "Cannot connect to the Docker daemon"
+    pauses = []
+
+    def docker_comes_back(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            host.failing.clear()
+
+    monkeypatch.setattr(cli.time, "sleep", docker_comes_back)
+    status_code, output, complaints = ballast("recover", "dev-main")
+    assert (status_code, pauses) == (0, [1.0, 2.0, 4.0])
+    assert complaints.splitlines()[0] == (
+        "ballast: `docker version` failed with status 1: Cannot connect to the Docker daemon; trying again in 1 s"
+    )
+    assert f"a switch to release {second.id} was interrupted" in output
+    assert ballast("recover", "dev-main") == (0, "", "")
+    assert ballast("settle", "dev-main") == (0, "no soak is over; nothing was changed\n", "")
+
+
+def test_a_soak_that_is_over_is_ended(host: FakeHost, ballast: Ballast, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services, "probe_service", host.probe)
+    for word in ("one", "two"):
+        Activator(host.stack).activate(contract(host, word))
+    host.now += 1000
+    assert ballast("settle", "dev-main")[1].splitlines()[0] == "stopped ballast-engine@dev-main-blue.service"
+    assert host.running == {"ballast-dev-main-gateway", "ballast-dev-main-engine-green"}

@@ -24,7 +24,7 @@ from ansible_collections.ballast.trading.plugins.module_utils.releases import Re
 from ansible_collections.ballast.trading.plugins.module_utils.sqlite_snapshot import snapshot
 from ansible_collections.ballast.trading.plugins.module_utils.stack import Stack
 from ansible_collections.ballast.trading.plugins.module_utils.status import stack_status, status_table
-from tests.unit.plugins.module_utils.fake_host import FakeHost, deployed
+from tests.unit.plugins.module_utils.fake_host import FakeHost, Killed, deployed
 
 HEALTH: dict[str, Any] = {
     "role": "trading",
@@ -380,3 +380,50 @@ def test_values_that_are_no_numbers_are_shown_as_they_are() -> None:
     table = status_table([document(engine=engine)])
     assert "last tick         long s ago\n" in table
     assert "positions         AAPL many\n" in table
+
+
+def test_a_hot_standby_is_shown_and_is_no_stray(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services, "probe_service", host.probe)
+    first, second = (host.stage(word, strategy="blue_green") for word in ("one", "two"))
+    for release in (first, second):
+        Activator(host.stack).activate(release)
+    document = stack_status(host.stack)
+    standby = document["standby"]
+    assert (standby["slot"], standby["role"], standby["release"]) == ("blue", "standby", first.id)
+    assert (document["slot"], document["strays"], document["healthy"]) == ("green", [], True)
+    assert "ballast-engine@dev-main-blue active" in status_table([document])
+    host._stop("ballast-engine@dev-main-blue.service")
+    document = stack_status(host.stack)
+    assert (document["standby"]["role"], document["healthy"]) == ("down", True)
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_a_switch_is_shown_with_its_step(host: FakeHost, monkeypatch: pytest.MonkeyPatch, interrupted: bool) -> None:
+    monkeypatch.setattr(services, "probe_service", host.probe)
+    first, second = (host.stage(word, strategy="blue_green") for word in ("one", "two"))
+    Activator(host.stack).activate(first)
+    documents = []
+
+    def look(_slot: str, what: str) -> None:
+        if what == "promote":
+            if not interrupted:
+                documents.append(stack_status(host.stack))
+            raise Killed
+
+    host.on_post = look
+    with pytest.raises(Killed):
+        Activator(host.stack).activate(second)
+    document = documents[0] if documents else stack_status(host.stack)
+    switch = document["switch"]
+    assert (switch["release"], switch["step"], switch["interrupted"]) == (second.id, "promote", interrupted)
+    stray = ["ballast-engine@dev-main-green.service"] if interrupted else []
+    assert (document["strays"], document["engine"]["role"], document["healthy"]) == (stray, "standby", False)
+
+
+def test_a_damaged_record_of_a_switch_is_told(host: FakeHost) -> None:
+    Activator(host.stack).activate(host.stage())
+    path = host.stack.control / "switch.json"
+    path.write_text("{")
+    document = stack_status(host.stack)
+    assert document["switch"]["step"].startswith(f"{path} is damaged: ")
+    assert document["healthy"] is False
