@@ -88,7 +88,7 @@ def test_a_release_that_fails_is_rolled_back_and_the_play_says_why(
     assert done.status != 0
     assert reason in done.text
     assert "its last log lines" in done.text
-    assert f"release {before['release']} was started again in slot {before['slot']} and is healthy" in done.text
+    assert f"release {before['release']} trades in slot {before['slot']}, where it had stayed" in done.text
     after = status()
     assert after["healthy"], after
     assert all(after[fact] == before[fact] for fact in ("release", "previous", "slot"))
