@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import syslog
 
 from . import commands
@@ -14,13 +15,17 @@ from .releases import ReleaseStore
 from .stack import SLOTS, Stack, StackError, load_stack
 
 HOST_TOOL = "/usr/local/bin/ballast"
+SANDBOXED = "BALLAST_SANDBOXED"
+"""Set by the units that may do no more than their own work."""
+IN_UNIT_OF_ITS_OWN = ("systemd-run", "--quiet", "--collect", "--no-block")
 UNIT_OPERATOR = Operator("root", "this host")
 
 
 def alert(stack: Stack, text: str, by: Operator = UNIT_OPERATOR) -> list[str]:
     """Tell whoever is to know that ``text`` is the case; returns what went wrong with that, in words.
 
-    Never raises: who has something to tell has something else to do.
+    Never raises: who has something to tell has something else to do. Out of a unit's sandbox, in which a hook could not
+    do its work, it is systemd that is told to do it, and nobody waits for the end.
     """
     problems: list[str] = []
 
@@ -28,6 +33,12 @@ def alert(stack: Stack, text: str, by: Operator = UNIT_OPERATOR) -> list[str]:
         problems.append(problem)
         _log(f"stack {stack.name}: {problem}")
 
+    if os.environ.get(SANDBOXED):
+        try:
+            commands.run([*IN_UNIT_OF_ITS_OWN, HOST_TOOL, "alert", f"ballast-recover@{stack.name}.service", text])
+            return []
+        except commands.CommandError as error:
+            say(str(error))
     _log(f"stack {stack.name}: {text}")
     release = ReleaseStore(stack).link("current")
     try:
@@ -37,14 +48,6 @@ def alert(stack: Stack, text: str, by: Operator = UNIT_OPERATOR) -> list[str]:
     occasion = Occasion("alert", release=release or "", reason=text, user=by.user, origin=by.origin)
     run_noted_hooks(stack, "on-alert", occasion, by, say)
     return problems
-
-
-def alert_from_unit(unit: str, text: str) -> None:
-    """Have systemd call alert(): out of a unit's sandbox, in which a hook could not do its work, and without waiting.
-
-    Raises CommandError.
-    """
-    commands.run(["systemd-run", "--quiet", "--collect", "--no-block", HOST_TOOL, "alert", unit, text])
 
 
 def stack_of_unit(unit: str) -> Stack:
@@ -59,14 +62,21 @@ def stack_of_unit(unit: str) -> Stack:
 
 
 def failure_of_unit(unit: str) -> str:
-    """How a unit has failed, in words. Never raises."""
+    """How a unit has failed, in words. Never raises.
+
+    systemd tells it to what it starts for the failure (MONITOR_*, see systemd.exec(5)): the unit itself may run again.
+    """
     try:
         state = commands.unit(unit)
     except commands.CommandError as error:
         return f"{unit} failed ({error})"
-    status = f", status {state['ExecMainStatus']}" if state["ExecMainStatus"] not in ("", "0") else ""
+    result = os.environ.get("MONITOR_SERVICE_RESULT") or state["Result"]
+    status = os.environ.get("MONITOR_EXIT_STATUS") or state["ExecMainStatus"]
+    how = f"result {result}" + (f", status {status}" if status not in ("", "0") else "")
+    if state["ActiveState"] not in ("failed", "inactive"):
+        return f"{unit} failed and is started again ({how})"
     said = f": {state['StatusText']}" if state["StatusText"] else ""
-    return f"{unit} failed and is not started again (result {state['Result']}{status}){said}"
+    return f"{unit} failed and is not started again ({how}){said}"
 
 
 def _log(text: str) -> None:

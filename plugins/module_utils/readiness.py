@@ -41,7 +41,7 @@ class Readiness:
     """``alive``: it answers at all, so restarting it would not help. ``ready``: it can do its work in the role it has.
 
     ``role`` is what an engine of the contract says that it is: ``trading`` only while it has the right to trade.
-    ``waits``: it is not ready because of something outside it, its gateway, that restarting it would not mend.
+    ``waits``: it is not ready because of something outside it, its gateway or a login, which a restart would not mend.
     ``message`` says why not, in words for an operator; ``document`` is the engine's health document where there is one.
     """
 
@@ -133,7 +133,9 @@ def _gateway(port: int) -> Readiness:
     try:
         answer = ib_api.handshake("127.0.0.1", port, PROBE_TIMEOUT_SECONDS)
     except ib_api.IbApiError as error:
-        return Readiness(alive=False, ready=False, message=str(error))
+        # Behind a port that is open it may wait for a login, which takes as long as its human takes.
+        waits = isinstance(error, ib_api.NoHandshake)
+        return Readiness(alive=False, ready=False, message=str(error), waits=waits)
     return Readiness(
         alive=True, ready=True, message=f"gateway speaks the API at server version {answer.server_version}"
     )

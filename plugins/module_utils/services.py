@@ -195,7 +195,9 @@ class Services:
         limit: float | None = None,
     ) -> float:
         started = time.monotonic()
-        limit = float(service.settings["ready_timeout_seconds"]) if limit is None else limit
+        if limit is None:
+            limit = float(service.settings["ready_timeout_seconds"])
+            limit += float(service.settings.get("start_delay_seconds", 0)) if limit else 0
         stable = float(service.settings["stable_seconds"])
         socket = self.stack.socket(service.slot) if service.slot else None
         healthy_since: float | None = None

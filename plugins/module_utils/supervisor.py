@@ -26,14 +26,18 @@ from types import FrameType
 from typing import Any
 
 from . import commands
+from .alerts import alert
 from .hold import held
 from .readiness import probe_service
 from .releases import Release, ReleaseError, ReleaseStore
+from .session_watch import ALERT_SECONDS, SessionWatch
 from .stack import SLOTS, Stack, StackError, load_stack
 
 # Seconds between probes, while starting and while running. A gateway is probed rarely: every connection costs it.
 PROBE_SECONDS = {"ib_api": (1.0, 60.0), "contract": (0.25, 5.0)}
 OBSERVE_SECONDS = (1.0, 10.0)
+# A gateway that has not become ready in its time waits for somebody, and is not asked as often.
+WAITING_SECONDS = 10.0
 START_SECONDS = 30.0
 
 EXIT_NO_CONTAINER = 71
@@ -142,6 +146,9 @@ class Supervisor:
         # SIGABRT is the watchdog's. The container is not left to the next start: perhaps there is none.
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGABRT):
             signal.signal(number, self._on_stop)
+        self._delay(float(self.service.settings.get("start_delay_seconds", 0)))
+        if self._stop:
+            return 0
         self._create()
         if self._stop:
             return 0
@@ -156,8 +163,9 @@ class Supervisor:
 
     def _follow(self) -> int:
         ready, outcome = False, None
-        started = time.monotonic()
+        began = started = time.monotonic()
         limit = float(self.service.settings["ready_timeout_seconds"])
+        watch = self._session_watch()
         probe = self.service.settings["probe"]
         while_starting, while_running = PROBE_SECONDS.get(probe["kind"], OBSERVE_SECONDS)
         while not self._stop and (outcome := self._exit_status()) is None:
@@ -172,11 +180,15 @@ class Supervisor:
                 ready = True
                 self._say(f"healthy after {time.monotonic() - started:.1f} s: {result.message}")
                 notify("READY=1")
+            if watch:
+                watch.look(result)
             if not ready and limit and time.monotonic() - started > limit:
                 self._say(f"was not healthy within {limit:g} s: {result.message}")
                 self._stop_container()
                 return EXIT_NEVER_HEALTHY
             with suppress(Empty):
+                if watch and limit and time.monotonic() - began > limit:
+                    while_starting = WAITING_SECONDS
                 self._wake.get(timeout=while_running if ready else while_starting)
         if outcome is None:
             notify("STOPPING=1")
@@ -283,6 +295,26 @@ class Supervisor:
         return self.service.stack.socket(self.service.slot) if self.service.slot else None
 
     # ---- the rest ----
+
+    def _delay(self, seconds: float) -> None:
+        """Give the other side time before a start: a broker may still hold the session that has just ended."""
+        deadline = time.monotonic() + seconds
+        while not self._stop and (left := deadline - time.monotonic()) > 0:
+            notify(f"STATUS=starts in {left:.0f} s, as its release wants it")
+            with suppress(Empty):
+                self._wake.get(timeout=min(left, 1.0))
+
+    def _session_watch(self) -> SessionWatch | None:
+        settings = self.service.settings
+        after = float(settings.get("session_alert_seconds", ALERT_SECONDS))
+        if settings["probe"]["kind"] != "ib_api" or not after:
+            return None
+        return SessionWatch(self.service.stack, settings["probe"], after, self._report)
+
+    def _report(self, text: str) -> None:
+        self._say(text)
+        for problem in alert(self.service.stack, text):
+            self._say(problem)
 
     def _on_stop(self, _signal: int, _frame: FrameType | None) -> None:
         self._stop = True

@@ -81,6 +81,8 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "ib_gateway_java_heap_mb": (256, 65536),
     "ib_gateway_probe_client_id": (1, 2**31 - 1),
     "ib_gateway_ready_timeout_seconds": (1, 1000),
+    "ib_gateway_session_alert_seconds": (0, 86400),
+    "ib_gateway_start_delay_seconds": (0, 3600),
     "ib_gateway_stop_grace_seconds": (1, 3600),
     "ib_gateway_vnc_port": (1024, 65535),
     "preflight_max_memory_percent": (1, 1000),
@@ -93,6 +95,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "trading_engine_releases_keep": (2, 1000),  # the one that runs and the one to roll back to
     "trading_engine_stable_seconds": (0, 86400),
     "trading_engine_standby_client_id": (1, 2**31 - 1),
+    "trading_engine_start_delay_seconds": (0, 3600),
     "trading_engine_stop_grace_seconds": (1, 3600),
     "trading_engine_uid": (0, 2**31 - 1),
 }

@@ -12,7 +12,6 @@ import pytest
 from ansible_collections.ballast.trading.plugins.module_utils import alerts, cli, commands, hooks
 from ansible_collections.ballast.trading.plugins.module_utils.alerts import (
     alert,
-    alert_from_unit,
     failure_of_unit,
     stack_of_unit,
 )
@@ -107,6 +106,14 @@ def test_how_a_unit_failed_is_told_in_words(monkeypatch: pytest.MonkeyPatch) -> 
     assert failure_of_unit(UNIT) == f"{UNIT} failed and is not started again (result watchdog)"
 
 
+def test_a_unit_that_is_started_again_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = {**STOPPED, "ActiveState": "activating", "Result": "success", "StatusText": "engine is starting"}
+    monkeypatch.setattr(commands, "unit", lambda _name: state)
+    monkeypatch.setenv("MONITOR_SERVICE_RESULT", "watchdog")
+    monkeypatch.setenv("MONITOR_EXIT_STATUS", "137")
+    assert failure_of_unit(UNIT) == f"{UNIT} failed and is started again (result watchdog, status 137)"
+
+
 def test_how_a_unit_failed_may_be_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_name: str) -> dict[str, str]:
         raise commands.CommandError("systemctl is not installed")
@@ -115,13 +122,30 @@ def test_how_a_unit_failed_may_be_unknown(monkeypatch: pytest.MonkeyPatch) -> No
     assert failure_of_unit(UNIT) == f"{UNIT} failed (systemctl is not installed)"
 
 
-def test_a_unit_has_systemd_call_the_alert(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_out_of_a_sandbox_systemd_is_told_to_do_it(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged: list[str]
+) -> None:
     called: list[list[str]] = []
     monkeypatch.setattr(commands, "run", lambda command: called.append(command) or "")
-    alert_from_unit(UNIT, "hangs")
-    assert called == [
-        ["systemd-run", "--quiet", "--collect", "--no-block", "/usr/local/bin/ballast", "alert", UNIT, "hangs"]
-    ]
+    monkeypatch.setenv("BALLAST_SANDBOXED", "1")
+    hook(stack, "10-tell", f"touch {tmp_path}/told", name="on-alert")
+    assert alert(stack, "hangs") == []
+    tool = ["/usr/local/bin/ballast", "alert", "ballast-recover@dev-main.service", "hangs"]
+    assert called == [["systemd-run", "--quiet", "--collect", "--no-block", *tool]]
+    assert not (tmp_path / "told").exists()
+    assert (logged, Journal(stack).entries()) == ([], [])
+
+
+def test_where_systemd_does_not_do_it_it_is_done_as_far_as_possible(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_command: list[str]) -> str:
+        raise commands.CommandError("systemd-run failed")
+
+    monkeypatch.setattr(commands, "run", fail)
+    monkeypatch.setenv("BALLAST_SANDBOXED", "1")
+    assert alert(stack, "hangs") == ["systemd-run failed"]
+    assert [entry["text"] for entry in Journal(stack).entries()] == ["hangs"]
 
 
 @pytest.mark.parametrize(("arguments", "text"), [([], "it failed"), (["no session"], "no session")])

@@ -25,7 +25,8 @@ from ansible_collections.ballast.trading.plugins.module_utils.releases import Re
 from ansible_collections.ballast.trading.plugins.module_utils.stack import Stack, StackError
 from ansible_collections.ballast.trading.plugins.module_utils.supervisor import notify, open_service, service_of
 from tests.unit.plugins.module_utils.fake_host import FakeHost, deployed
-from tests.unit.plugins.module_utils.fake_servers import gateway, http, serving
+from tests.unit.plugins.module_utils.fake_servers import closing as hanging_up
+from tests.unit.plugins.module_utils.fake_servers import free_port, gateway, http, serving
 
 COLLECTIONS = Path(__file__).parents[4] / "collections"
 CONTAINER = "ballast-dev-engine-blue"
@@ -77,6 +78,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from ansible_collections.ballast.trading.plugins.module_utils import supervisor
+supervisor.WAITING_SECONDS = 0.05
 supervisor.PROBE_SECONDS = {}
 supervisor.OBSERVE_SECONDS = (0.05, 0.05)
 sys.exit(supervisor.Supervisor(supervisor.service_of(sys.argv[1], sys.argv[2], Path(sys.argv[3]))).run())
@@ -139,7 +141,12 @@ class Unit:
     def run(self, instance: str = "dev-blue", kind: str = "engine", *options: str) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-S", "-c", PROGRAM, instance, kind, str(self.root), *options],
-            env={**os.environ, "PYTHONPATH": str(COLLECTIONS), "NOTIFY_SOCKET": str(self.root / "notify")},
+            env={
+                **os.environ,
+                "BALLAST_SANDBOXED": "1",
+                "PYTHONPATH": str(COLLECTIONS),
+                "NOTIFY_SOCKET": str(self.root / "notify"),
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -322,6 +329,55 @@ def test_a_gateway_is_ready_when_it_speaks_the_api(unit: Unit) -> None:
         status, output = unit.ends()
     assert (status, unit.calls()[-2]) == (0, "stop -t 30 ballast-dev-gateway")
     assert f"ballast: gateway {unit.release.id}: the container exited with status 0\n" in output
+
+
+def test_a_gateway_that_waits_for_its_login_is_not_given_up_and_is_reported_once(unit: Unit) -> None:
+    path = unit.docker / "systemd-run"
+    path.write_text(f'#!/bin/sh\nfor word; do :; done\necho "$word" >>{unit.docker}/reports\n')
+    path.chmod(0o755)
+    settings = {"ready_timeout_seconds": 0.2, "session_alert_seconds": 0.4}
+    with serving(hanging_up) as port:
+        probe = {**unit.release.service("gateway")["probe"], "port": port}
+        restage(unit.release, "gateway", probe=probe, **settings)
+        unit.run("dev", "gateway")
+        unit.hears("STATUS=127.0.0.1:")
+        deadline = time.monotonic() + DEADLINE
+        while not (unit.docker / "reports").exists() and time.monotonic() < deadline:
+            unit.hears("STATUS=127.0.0.1:")
+        unit.hears("STATUS=127.0.0.1:")
+        unit.terminate()
+        status, output = unit.ends()
+    assert status == 0
+    assert "READY=1" not in unit.heard()
+    (report,) = (unit.docker / "reports").read_text().splitlines()
+    assert report.startswith("the gateway has had no session with the broker for 0 s: 127.0.0.1:")
+    assert report.endswith(". It is not restarted: a login may wait for its second factor")
+    assert f"{report}\n" in output
+
+
+def test_a_gateway_whose_port_is_closed_is_given_up(unit: Unit) -> None:
+    probe = {**unit.release.service("gateway")["probe"], "port": free_port()}
+    restage(unit.release, "gateway", probe=probe, ready_timeout_seconds=0.3)
+    unit.run("dev", "gateway")
+    assert unit.ends()[0] == supervisor.EXIT_NEVER_HEALTHY
+
+
+def test_a_start_is_delayed_as_its_release_wants_it(unit: Unit) -> None:
+    unit.release = unit.stage(start_delay_seconds=0.5)
+    unit.run()
+    assert unit.hears("STATUS=") == "STATUS=starts in 0 s, as its release wants it"
+    unit.hears("STATUS=engine")
+    unit.terminate()
+    assert unit.ends()[0] == 0
+
+
+def test_a_stop_in_the_delay_starts_nothing(unit: Unit) -> None:
+    unit.release = unit.stage(start_delay_seconds=300)
+    unit.run()
+    assert unit.hears("STATUS=").startswith("STATUS=starts in ")
+    unit.terminate()
+    assert unit.ends()[0] == 0
+    assert not (unit.docker / "calls").exists()
 
 
 def test_an_engine_that_never_gets_healthy_is_stopped_and_reported(unit: Unit) -> None:
