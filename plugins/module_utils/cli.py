@@ -14,7 +14,8 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from dataclasses import asdict
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -24,15 +25,17 @@ from .archive import CLASSES, archive, verify_backup
 from .backup_settings import load_settings
 from .change import ChangeFailed, ChangeRefused, Permit
 from .commands import CommandError
+from .content import scratch
 from .emergency import NO_REASON
 from .journal import Journal, JournalError, describe, operator
 from .logs import SERVICES
-from .manifest import Backup, BackupError, list_backups, pruned
+from .manifest import BackupError, expired, kind_of, list_backups, pruned
 from .releases import ReleaseError
 from .services import ServiceError
 from .sqlite_snapshot import snapshot
-from .sqlite_verify import MODES
+from .sqlite_verify import MODES, SCRATCH
 from .stack import StackError, load_stack, stack_names
+from .stores import StoreError, copies, copy_to_stores, fetch, find_store, open_stores, stored_names
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -61,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         JournalError,
         ReleaseError,
         ServiceError,
+        StoreError,
         stack_lock.StackLocked,
         OSError,
     ) as error:
@@ -171,12 +175,14 @@ def _parser() -> argparse.ArgumentParser:
     backups = verbs.add_parser("backups", help="the backups of a stack, newest first")
     backups.add_argument("stack")
     backups.add_argument("--json", action="store_true", help="print a JSON list")
+    backups.add_argument("--expired", action="store_true", help="only those that the next run would remove")
     backups.set_defaults(verb=_backups)
 
     verify = verbs.add_parser("verify", help="prove that a backup is what it was")
     verify.add_argument("stack")
     verify.add_argument("backup", nargs="?", default="newest", help="a file name, all, or newest (of each kind)")
     verify.add_argument("--mode", choices=MODES, default="standard", help="how deep to look at the ledger (standard)")
+    verify.add_argument("--store", metavar="NAME", help="the copy in a store, which is read as a whole")
     verify.add_argument("--identity", type=Path, help="the private key, to look into encrypted ones")
     verify.add_argument(
         "--delay", type=_count, default=0, metavar="SECONDS", help="begin at random up to so much later"
@@ -439,9 +445,16 @@ def _backup(options: argparse.Namespace) -> int:
             )
         pruned(taken, settings.keep_days)
         act.text = f"{taken.path}: {taken.size_bytes} bytes, {taken.retention_class}, verified"
-    _say(act.text)
-    for left in taken.manifest.get("left_out", []):
-        _say(f"left out: {left['file']}: {left['reason']}")
+        _say(act.text)
+        for left in taken.manifest.get("left_out", []):
+            _say(f"left out: {left['file']}: {left['reason']}")
+        copied, problems = copy_to_stores(stack, settings)
+        for line in copied:
+            _say(line)
+        if problems:
+            # The backup is good and stays; that its copies lag behind must be seen.
+            raise BackupError("; ".join([act.text, *problems]))
+        act.text = "; ".join([act.text, *copied])
     return 0
 
 
@@ -450,25 +463,46 @@ def _delay(seconds: int) -> None:
 
 
 def _backups(options: argparse.Namespace) -> int:
-    found = list_backups(load_stack(options.stack).backups)
+    stack = load_stack(options.stack)
+    settings = load_settings(stack)
+    found = list_backups(stack.backups)
+    if options.expired:
+        found = expired(found, settings.keep_days, datetime.now(timezone.utc))
+    listings = [copies(store, found) for store in open_stores(settings.stores, stack.name)]
+    documents = []
+    for one in found:
+        there = [listing[one.path.name] for listing in listings]
+        documents.append({**one.as_dict(), "copies": {copy.store: asdict(copy) for copy in there}})
+        if not options.json:
+            at = one.created_at.strftime("%Y-%m-%d %H:%M:%SZ")
+            where = "".join(f"  {copy.store}: {copy.state}" for copy in there)
+            _say(f"{at}  {one.retention_class:8}  {one.size_bytes:>12}  {one.problem or one.path.name}{where}")
     if options.json:
-        _say(json.dumps([one.as_dict() for one in found], indent=2))
-    for one in [] if options.json else found:
-        at = one.created_at.strftime("%Y-%m-%d %H:%M:%SZ")
-        _say(f"{at}  {one.retention_class:8}  {one.size_bytes:>12}  {one.problem or one.path.name}")
+        _say(json.dumps(documents, indent=2))
+    for problem in {copy.detail for listing in listings for copy in listing.values() if copy.state == "unreachable"}:
+        _complain(f"ballast: {problem}")
     return 0
 
 
 def _verify(options: argparse.Namespace) -> int:
     stack = load_stack(options.stack)
-    wanted = _wanted(list_backups(stack.backups), options.backup)
-    if not wanted:
-        _complain(f"ballast: there is no backup {options.backup!r} in {stack.backups}; ballast backups lists them")
-        return EXIT_FAILED
     _delay(options.delay)
     bad = []
-    names = ", ".join(one.path.name for one in wanted)
-    with Journal(stack).act("verify", operator(), complain=_complain, text=names) as act:
+    with ExitStack() as place:
+        if options.store:
+            store = find_store(load_settings(stack).stores, stack.name, options.store)
+            folder = place.enter_context(scratch(SCRATCH, stack.backups))
+            wanted = [fetch(store, name, folder) for name in _wanted(stored_names(store), options.backup)]
+        else:
+            known = {one.path.name: one for one in list_backups(stack.backups)}
+            wanted = [known[name] for name in _wanted(list(known), options.backup)]
+        if not wanted:
+            where = f"store {options.store}" if options.store else str(stack.backups)
+            _complain(f"ballast: there is no backup {options.backup!r} in {where}; ballast backups lists them")
+            return EXIT_FAILED
+        names = ", ".join(one.path.name for one in wanted)
+        names += f" in store {options.store}" if options.store else ""
+        act = place.enter_context(Journal(stack).act("verify", operator(), complain=_complain, text=names))
         for one in wanted:
             result = verify_backup(one, mode=options.mode, identity=options.identity, scratch_directory=stack.backups)
             seconds = f"{result.duration_seconds:.1f} s"
@@ -485,11 +519,12 @@ def _verify(options: argparse.Namespace) -> int:
     return 0
 
 
-def _wanted(backups: list[Backup], name: str) -> list[Backup]:
-    if name == "newest":
-        newest = [next((one for one in backups if one.kind == kind), None) for kind in ("archive", "snapshot")]
-        return [one for one in newest if one is not None]
-    return [one for one in backups if name in ("all", one.path.name)]
+def _wanted(names: list[str], wanted: str) -> list[str]:
+    """Of the names of backups, newest first, those that are meant."""
+    if wanted == "newest":
+        newest = [next((name for name in names if kind_of(name) == kind), None) for kind in ("archive", "snapshot")]
+        return [name for name in newest if name is not None]
+    return [name for name in names if wanted in ("all", name)]
 
 
 def _journal(options: argparse.Namespace) -> int:

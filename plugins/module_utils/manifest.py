@@ -70,8 +70,7 @@ class Backup:
     @property
     def kind(self) -> str:
         """`snapshot` (a database) or `archive` (a stack)."""
-        match = _ARTEFACT.fullmatch(self.path.name)
-        return "archive" if match and match["kind"] == "tar" else "snapshot"
+        return kind_of(self.path.name)
 
     @property
     def retention_class(self) -> str:
@@ -197,11 +196,11 @@ def _sweep(directory: Path) -> None:
 
 def list_backups(directory: Path) -> list[Backup]:
     """The backups in a directory, newest first; one whose files do not fit its manifest has a `problem`."""
-    found = [_load(path) for path in directory.glob(f"[!.]*{MANIFEST_SUFFIX}")]
+    found = [load_backup(path) for path in directory.glob(f"[!.]*{MANIFEST_SUFFIX}")]
     return sorted((one for one in found if one is not None), key=lambda one: (one.created_at, one.path), reverse=True)
 
 
-def _load(manifest_path: Path) -> Backup | None:
+def load_backup(manifest_path: Path) -> Backup | None:
     """The backup of a manifest; None when the manifest is not one of ours."""
     path = Path(str(manifest_path)[: -len(MANIFEST_SUFFIX)])
     created = _time_of(path)
@@ -219,6 +218,12 @@ def _load(manifest_path: Path) -> Backup | None:
     except (ValueError, KeyError, TypeError) as error:
         problem, manifest = f"{manifest_path} is not a manifest: {error!r}", {}
     return Backup(path, manifest_path, created, size, manifest, problem)
+
+
+def kind_of(name: str) -> str:
+    """The kind of a backup, from its file's name."""
+    match = _ARTEFACT.fullmatch(name)
+    return "archive" if match and match["kind"] == "tar" else "snapshot"
 
 
 def _time_of(artefact: Path) -> datetime | None:

@@ -453,6 +453,36 @@ def test_an_archive_is_made_listed_and_verified(host: FakeHost, ballast: Ballast
     assert "\n  failed: manifest_file: sha256 of " in output
 
 
+def test_copies_are_made_listed_and_verified_and_a_store_that_fails_is_told(
+    host: FakeHost, ballast: Ballast, tmp_path: Path
+) -> None:
+    stack = host.stack
+    stack.ledger.parent.mkdir(parents=True)
+    stack.backups.mkdir(parents=True)
+    make_ledger(stack.ledger, rows=20)
+    stores = [{"name": name, "kind": "directory", "path": str(tmp_path / name)} for name in ("nas", "disk")]
+    (stack.etc / "backup.json").write_text(json.dumps({"stores": stores}))
+    (tmp_path / "nas").mkdir()
+    status_code, output, complaints = ballast("backup", "dev-main", "--ledger")
+    (made,) = stack.backups.glob("*.db.zst")
+    assert (status_code, output.splitlines()[1]) == (1, "store nas: 1 copied and proved")
+    assert complaints.startswith(f"ballast: {made}: ")
+    assert complaints.endswith(f"; store disk: {tmp_path}/disk does not exist; is its disk mounted?\n")
+    assert ballast("backups", "dev-main")[1].endswith(f"  {made.name}  nas: verified  disk: unreachable\n")
+    (tmp_path / "disk").mkdir()
+    assert ballast("backup", "dev-main", "--ledger")[0] == 0
+    (_newest, oldest) = json.loads(ballast("backups", "dev-main", "--json")[1])
+    assert {name: copy["state"] for name, copy in oldest["copies"].items()} == {"nas": "verified", "disk": "verified"}
+    copy = tmp_path / "disk/dev-main" / made.name
+    assert ballast("verify", "dev-main", "all", "--store", "disk")[0] == 0
+    copy.write_bytes(copy.read_bytes()[:-1] + b"?")
+    assert ballast("verify", "dev-main", made.name, "--store", "disk")[0] == 1
+    assert ballast("verify", "dev-main", made.name)[0] == 0
+    assert ballast("verify", "dev-main", "--store", "tape")[2] == (
+        "ballast: stack dev-main has no store 'tape'; it has: nas, disk\n"
+    )
+
+
 def test_the_settings_of_a_stack_decide_what_is_kept_and_for_whom(host: FakeHost, ballast: Ballast) -> None:
     settings = host.stack.etc / "backup.json"
     settings.write_text('{"parts": ["journal"], "keep_days": {"snapshot": 3}, "recipient": "nobody"}')
