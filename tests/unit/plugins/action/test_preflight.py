@@ -77,6 +77,20 @@ def judge(variables: dict[str, Any], host: Host, check: bool = False, **argument
     return result
 
 
+def test_code_that_is_not_on_the_controller_is_a_problem_like_any_other(tmp_path: Path) -> None:
+    folder = tmp_path / "mean"
+    lean = {"trading_engine_kind": "lean", "trading_engine_image": "quantconnect/lean:17000"}
+    lean |= {"trading_engine_config": {"algorithm-type-name": "Mean"}, "trading_engine_files": str(folder)}
+    facts = FACTS | {"architecture": "amd64"}
+    seen = judge(PAPER | lean, Host(GOOD_HOST | {"facts": facts}))
+    assert [(problem["where"], problem["seen"]) for problem in seen["problems"]] == [
+        ("trading_engine_files", f"{folder}, which is no folder here")
+    ]
+    folder.mkdir()
+    (folder / "main.py").write_text("class Mean: ...")
+    assert judge(PAPER | lean, Host(GOOD_HOST | {"facts": facts}))["problems"] == []
+
+
 def test_a_good_configuration_on_a_good_host_returns_the_facts() -> None:
     assert judge(PAPER, Host(GOOD_HOST)) == {
         "changed": False,

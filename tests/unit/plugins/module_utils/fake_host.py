@@ -316,6 +316,8 @@ class FakeHost:
             return Readiness(alive=False, ready=False, message="engine does not answer")
         if self._container(unit) not in self.running:
             return Readiness(alive=False, ready=False, message=f"engine does not answer on {socket}")
+        if probe["kind"] != "contract":
+            return Readiness(alive=True, ready=True, message="engine is running")
         if behaviour == "waits":
             return Readiness(alive=True, ready=False, message="engine is starting", role="starting")
         role = self.roles[slot]

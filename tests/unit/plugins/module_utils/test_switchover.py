@@ -126,6 +126,25 @@ def test_a_rollback_in_the_soak_is_one_demote_and_one_promote(
     assert (soak.slot, soak.release) == ("green", second.id)
 
 
+def test_an_engine_that_cannot_hand_over_is_stopped_before_the_next_is_started_and_comes_back_if_that_fails(
+    host: FakeHost, activator: Activator, first: Release
+) -> None:
+    observed = {"probe": {"kind": "container"}, "strategy": "recreate"}
+    lean, better = host.stage("lean", **observed), host.stage("better lean", **observed)
+    for release, old, new in ((lean, BLUE, GREEN), (better, GREEN, BLUE), (first, BLUE, GREEN)):
+        host.events.clear()
+        done = activator.activate(release)
+        assert done.strategy == "recreate"
+        assert [event for event in host.events if "engine" in event][:2] == [f"stop {old}", f"start {new}"]
+        assert activator.is_running(release)
+        assert read_soak(host.stack) is None
+    bad = host.stage("bad lean", engine_is="crashes", **observed)
+    activator.activate(lean)
+    assert f"release {lean.id} was started again" in refusal(activator, bad)
+    assert activator.is_running(lean)
+    assert host.two_engines == []
+
+
 def test_a_deploy_in_the_soak_ends_it_first(host: FakeHost, activator: Activator, first: Release) -> None:
     activator.activate(stage(host, "two"))
     host.events.clear()
