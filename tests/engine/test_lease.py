@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -70,6 +71,21 @@ def test_holder_without_a_name_is_reported_as_such(place: Place) -> None:
             LeaseHeldError, match=r"is held by a process that left no name \(the file says 'someone'\);"
         ):
             Lease(deployment).acquire()
+
+
+def test_lock_is_not_kept_by_who_could_not_write_its_name(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    deployment, _ = place.load()
+
+    def full(_descriptor: int, _data: bytes, _offset: int) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    unlucky = Lease(deployment)
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "pwrite", full)
+        with pytest.raises(OSError, match="No space left"):
+            unlucky.acquire()
+    with holding(replace(deployment, slot="green")):
+        assert unlucky.lost() == "the lease is not held"
 
 
 @pytest.fixture

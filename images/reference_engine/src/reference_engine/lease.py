@@ -123,7 +123,7 @@ class Lease:
         return self._token.token if self._token else 0
 
     def acquire(self) -> None:
-        """Take the lock; raises `LeaseHeldError` naming the holder, OSError when the file cannot be opened.
+        """Take the lock; raises `LeaseHeldError` naming the holder, OSError when the file cannot be opened or written.
 
         The token is raised by `raise_token`, once the ledger can be asked for the newest one it has seen.
         """
@@ -139,8 +139,12 @@ class Lease:
                 "never trade one account"
             ) from None
         holder = json.dumps({"slot": self._slot, "release": self._release, "pid": os.getpid(), "since": iso(utc_now())})
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{holder}\n".encode(), 0)
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{holder}\n".encode(), 0)
+        except OSError:  # a full disk: a lock that nobody knows to give back would keep everybody else from trading
+            os.close(descriptor)
+            raise
         self._descriptor = descriptor
 
     def raise_token(self, floor: int) -> int:
