@@ -68,8 +68,9 @@ class Handover:
         was fenced out.
         """
         problem = self._ask(slot, "demote", DEMOTE_SECONDS, "standby")
-        if problem is None and lease.is_held(self.stack):
-            problem = "it says so, but the lock of the lease is held"
+        holder = lease.holder(self.stack)
+        if problem is None and holder is not None and holder.get("slot") in (None, slot):
+            problem = "it says that it has given the lease back, but its lock is held"
         if problem is None:
             self._note(f"slot {slot} has given the lease back")
             return time.monotonic()

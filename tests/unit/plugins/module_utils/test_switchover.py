@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import itertools
 import json
 import random
@@ -362,3 +363,19 @@ def test_whatever_happens_there_are_never_two_traders(host: FakeHost, activator:
     good = next(release for release in releases[:3] if release.id != activator.store.link("current"))
     assert Activator(host.stack).activate(good).changed
     settled(host, releases[:3])
+
+
+@pytest.mark.parametrize(("holder", "stopped"), [("blue", True), ("green", False), (None, True)])
+def test_an_engine_that_still_holds_the_lock_has_not_given_the_lease_back(
+    host: FakeHost, activator: Activator, first: Release, holder: str | None, stopped: bool
+) -> None:
+    """Where the other one holds it, as after a promotion, there is nothing to doubt."""
+    second = stage(host, "two")
+    host.stack.lease.mkdir(parents=True)
+    path = host.stack.lease / "lock"
+    path.write_text(json.dumps({"slot": holder}) if holder else "")
+    with path.open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert activator.activate(second).slot == "green"
+    assert (f"stop {BLUE}" in host.events) is stopped
+    assert trading(host) == ["green"]
