@@ -29,7 +29,7 @@ STAGES = ("lint", "sanity", "unit", "molecule")
 SIDE_BY_SIDE = ("lint", "sanity")
 AT_A_TIME = 2
 PROGRAMS = (
-    *(f"tests.{name}" for name in ("bench", "clients", "contract", "engine", "lab", "tools")),
+    *(f"tests.{name}" for name in ("bench", "clients", "contract", "cutover", "engine", "lab", "tools")),
     *("gateway_simulator", "reference_engine"),
 )
 # pytest's closing line, "=== 41 passed, 1 skipped in 3.02s ===", with or without its frame, also in molecule's output.
