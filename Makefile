@@ -66,9 +66,10 @@ molecule: setup ## Run the scenarios on lab hosts (ARGS=default selects)
 contract: setup ## Test whether an image keeps the engine contract (IMAGE=...)
 	@python -m tests.contract $(IMAGE) $(ARGS)
 
-bench: setup ## Measure deploys, rollback, footprint and the engine
+bench: setup ## Measure deploys, cutovers, rollback, footprint and the engine
 	@python -m tests.bench.bench $(ARGS)
 	@python -m tests.bench.hosts
+	@python -m tests.bench.host_cutover
 	@python -m tests.bench.engine
 
 HOURS ?= 1
