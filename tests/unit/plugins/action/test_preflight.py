@@ -430,6 +430,8 @@ def test_what_preflight_has_seen_of_a_ledger_says_nothing_of_another_one(
         "group": 10001,
         "mode": "0640",
         "migrations": [{"name": path.name, "content": path.read_text()} for path in files],
+        "stack": "paper-main",
+        "no_rollback": False,
     }
     seen = {"preflight": {"facts": {"ledger": {"up_to_date": True, "wanted": wanted}}}}
     play = {"hosts": "all", "gather_facts": False, "roles": [{"role": "ballast.trading.ledger", "vars": own}]}
