@@ -64,9 +64,10 @@ class Handover:
     def take(self, slot: str) -> float:
         """Take the right to trade from the engine of ``slot``, and prove it; a moment of time.monotonic().
 
-        Asked to give it back; if it does not confirm, stopped. Raises NotStopped when neither can be proven: by then it
-        was fenced out.
+        The moment is that of its confirmation; one that does not confirm is stopped, and counts as gone since it was
+        asked. Raises NotStopped when neither can be proven: by then it was fenced out.
         """
+        asked = time.monotonic()
         problem = self._ask(slot, "demote", DEMOTE_SECONDS, "standby")
         holder = lease.holder(self.stack)
         if problem is None and holder is not None and holder.get("slot") in (None, slot):
@@ -79,7 +80,7 @@ class Handover:
         except NotStopped as error:
             raise NotStopped(f"{error}; {self._fence(f'slot {slot} cannot be proven to have stopped')}") from error
         self._note(f"slot {slot} does not run: it could not be demoted ({problem})")
-        return time.monotonic()
+        return asked
 
     def give(self, slot: str, timeout: float = PROMOTE_SECONDS) -> float:
         """Give the right to trade to the engine of ``slot``; a moment of time.monotonic(). Raises NotPromoted.

@@ -234,6 +234,7 @@ def test_an_engine_that_does_not_confirm_is_stopped_before_the_other_is_promoted
     done = activator.activate(second)
     assert host.events[:4] == [f"start {GREEN}", "demote blue", f"stop {BLUE}", "promote green"]
     assert (done.strategy, trading(host)) == ("blue_green", ["green"])
+    assert done.gap_ms == 13_050  # since it was asked: nobody knows whether it traded then
     assert read_soak(host.stack) is None
     assert activator.store.link("active/blue") is None
 
