@@ -181,18 +181,18 @@ def test_a_full_disk_in_a_cutover_ends_well_once_there_is_room_again(
 # ---- releases that fail ----------------------------------------------------------------------------------------------
 
 
-def mishap(rig: Rig, name: str) -> str:
+def staged(rig: Rig, mishap: str) -> str:
     """A release whose strategy is well until it is to trade."""
-    strategy = {"name": "mishaps:Mishap", "parameters": CONFIGURATION["strategy"]["parameters"] | {"mishap": name}}
+    strategy = {"name": "mishaps:Mishap", "parameters": CONFIGURATION["strategy"]["parameters"] | {"mishap": mishap}}
     return rig.stage(
         {"engine.yaml": yaml.safe_dump(CONFIGURATION | {"strategy": strategy}), "mishaps.py": MISHAPS.read_text()}
     )
 
 
-@pytest.mark.parametrize("name", ["crash", "eat memory", "raise", "hang", "order what is refused"])
-def test_a_release_that_fails_when_it_is_to_trade_gives_the_lease_back(rig: Rig, name: str) -> None:
+@pytest.mark.parametrize("mishap", ["crash", "eat memory", "raise", "hang", "order what is refused"])
+def test_a_release_that_fails_when_it_is_to_trade_gives_the_lease_back(rig: Rig, mishap: str) -> None:
     before = rig.status()
-    changed = rig.activate(mishap(rig, name))
+    changed = rig.activate(staged(rig, mishap))
     assert changed.status == 1, changed
     after = rig.await_order()
     assert after["healthy"], (changed, after)
