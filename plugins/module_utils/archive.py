@@ -495,6 +495,19 @@ def _ledger_manifest(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {**general, "artefact": facts, "content": facts, **manifest["ledger"]}
 
 
+def write_content(backup: Backup, target: IO[bytes], identity: Path | None = None) -> None:
+    """Writes the database in a backup, of an archive the ledger, to a file. FileProblem when it is damaged."""
+    if backup.kind != "archive":
+        for chunk in content_of(backup.path, identity):
+            target.write(chunk)
+        return
+    wanted = backup.manifest["ledger"]["file"]
+    for info, content in members(backup.path, identity):
+        if info.name == wanted:
+            for chunk in content:
+                target.write(chunk)
+
+
 def verify_backup(backup: Backup, **options: Any) -> Verification:
     """Verifies a snapshot or an archive against its manifest; `options` as for :func:`verify_archive`."""
     if backup.kind == "archive":

@@ -189,6 +189,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     verify.set_defaults(verb=_verify)
 
+    restore = verbs.add_parser("restore", help="put the ledger of a backup in place, while the stack is stopped")
+    restore.add_argument("stack")
+    restore.add_argument("backup", nargs="?", default="newest", help="a file name, or newest (of both kinds)")
+    restore.add_argument("--store", metavar="NAME", help="from a store, in place of the host's own backups")
+    restore.add_argument("--identity", type=Path, help="the private key of an encrypted one")
+    restore.add_argument("--beside", type=Path, metavar="FILE", help="only write the ledger to this new file")
+    restore.add_argument("--wait", type=_count, default=0, metavar="SECONDS", help="for another change to end")
+    restore.set_defaults(verb=_restore)
+
     journal = verbs.add_parser("journal", help="what was done to a stack, by whom and how it ended")
     journal.add_argument("stack")
     journal.add_argument("verify", nargs="?", choices=["verify"], help="check that no line was changed or removed")
@@ -455,6 +464,36 @@ def _backup(options: argparse.Namespace) -> int:
             # The backup is good and stays; that its copies lag behind must be seen.
             raise BackupError("; ".join([act.text, *problems]))
         act.text = "; ".join([act.text, *copied])
+    return 0
+
+
+def _restore(options: argparse.Namespace) -> int:
+    from .restore import restore, restore_beside
+
+    stack = load_stack(options.stack)
+    with ExitStack() as place:
+        if options.store:
+            store = find_store(load_settings(stack).stores, stack.name, options.store)
+            names = stored_names(store)
+        else:
+            known = {one.path.name: one for one in list_backups(stack.backups) if one.problem is None}
+            names = list(known)
+        name = next((name for name in names if options.backup in ("newest", name)), None)
+        if name is None:
+            where = f"store {options.store}" if options.store else str(stack.backups)
+            raise BackupError(f"there is no backup {options.backup!r} in {where}; ballast backups lists them")
+        if options.store:
+            backup = fetch(store, name, place.enter_context(scratch(SCRATCH, stack.backups)))
+        else:
+            backup = known[name]
+        if options.beside:
+            done = restore_beside(backup, options.beside, options.identity)
+            _say(f"{done.ledger} is the ledger of {name}")
+        else:
+            permit = Permit(wait_seconds=options.wait)
+            done = restore(stack, backup, operator(), say=_say, identity=options.identity, permit=permit)
+            _say(f"sudo ballast start {stack.name} starts it: the engine first reconciles with the broker")
+    _say(f"done in {done.seconds:.1f} s")
     return 0
 
 

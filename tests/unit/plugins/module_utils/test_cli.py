@@ -483,6 +483,31 @@ def test_copies_are_made_listed_and_verified_and_a_store_that_fails_is_told(
     )
 
 
+def test_a_ledger_is_restored_in_place_or_beside(host: FakeHost, ballast: Ballast, tmp_path: Path) -> None:
+    stack = host.stack
+    stack.ledger.parent.mkdir(parents=True)
+    stack.backups.mkdir(parents=True)
+    make_ledger(stack.ledger, rows=20)
+    (stack.etc / "backup.json").write_text(
+        json.dumps({"stores": [{"name": "nas", "kind": "directory", "path": str(tmp_path)}]})
+    )
+    assert ballast("restore", "dev-main")[::2] == (
+        1,
+        f"ballast: there is no backup 'newest' in {stack.backups}; ballast backups lists them\n",
+    )
+    assert ballast("backup", "dev-main", "--ledger")[0] == 0
+    (made,) = stack.backups.glob("*.db.zst")
+    beside = tmp_path / "look.db"
+    status_code, output, complaints = ballast("restore", "dev-main", made.name, "--beside", str(beside))
+    assert (status_code, complaints) == (0, "")
+    assert output.startswith(f"{beside} is the ledger of {made.name}\ndone in ")
+    made.unlink()
+    status_code, output, complaints = ballast("restore", "dev-main", "--store", "nas")
+    assert (status_code, complaints) == (0, "")
+    assert "sudo ballast start dev-main starts it" in output
+    assert [entry["result"] for entry in Journal(stack).entries() if entry["act"] == "restore"] == ["begun", "done"]
+
+
 def test_the_settings_of_a_stack_decide_what_is_kept_and_for_whom(host: FakeHost, ballast: Ballast) -> None:
     settings = host.stack.etc / "backup.json"
     settings.write_text('{"parts": ["journal"], "keep_days": {"snapshot": 3}, "recipient": "nobody"}')
