@@ -424,7 +424,9 @@ def _logs(options: argparse.Namespace) -> int:
     )
     try:
         for line in entries:
-            print(line, flush=options.follow)
+            sys.stdout.write(f"{line}\n")
+            if options.follow:
+                sys.stdout.flush()
     except BrokenPipeError:  # as with `| head`; the interpreter's own last flush must not meet it again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0

@@ -90,11 +90,9 @@ def _entries(command: list[str]) -> Generator[dict[str, Any], None, None]:
         raise CommandError(f"journalctl cannot be run: {error}") from error
     with process:
         try:
-            assert process.stdout is not None  # noqa: S101 for the type checker
-            assert process.stderr is not None  # noqa: S101
-            for text in process.stdout:
+            for text in process.stdout or ():
                 yield json.loads(text)
-            complaints = process.stderr.read().decode(errors="replace").strip()
+            complaints = process.stderr.read().decode(errors="replace").strip() if process.stderr else ""
             if process.wait():
                 raise CommandError(f"journalctl failed with status {process.returncode}: {complaints}")
         finally:

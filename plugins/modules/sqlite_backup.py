@@ -99,8 +99,8 @@ manifest_path:
   sample: /var/backups/ballast/paper-main/20261122T204501.123Z-before-the-trial.db.zst.manifest.json
 manifest:
   description:
-    - What the manifest says. RV(manifest.artefact) is the file as it lies there, RV(manifest.content) the database in
-      it, RV(manifest.tables) the number and the hash of the rows of every table.
+    - What the manifest says. C(artefact) is the file as it lies there, C(content) the database in
+      it, C(tables) the number and the hash of the rows of every table.
   returned: success, and not in check mode
   type: dict
   sample: {user_version: 2, tables: {orders: {rows: 12, row_hash: 2a6f2b00ed0950e87cb1fc29...}}}

@@ -27,6 +27,20 @@ if ! "$python" -c 'import ensurepip' 2>/dev/null; then
         fail "cannot install python3-venv:"$'\n'"$output"
 fi
 
+# Programs that the Python tests of backups run, as a trading host does.
+missing=$(for program in age sqlite3 zstd; do command -v "$program" >/dev/null || printf '%s ' "$program"; done)
+if [ -n "$missing" ]; then
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        echo "setup: installing $missing"
+        export DEBIAN_FRONTEND=noninteractive
+        # shellcheck disable=SC2086 # one word for each package
+        output=$({ apt-get update && apt-get install --yes --no-install-recommends $missing; } 2>&1) ||
+            fail "cannot install $missing:"$'\n'"$output"
+    else
+        echo "setup: $missing not installed; the tests of backups need them (apt-get install $missing)"
+    fi
+fi
+
 echo 'setup: installing the locked tools into .venv (about a minute)'
 "$python" -m venv --clear .venv
 # -qq keeps errors and drops warnings about the machine's pip configuration.
