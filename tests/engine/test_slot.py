@@ -320,6 +320,7 @@ def test_promoted_engine_takes_over_the_orders_that_work(stage: ProcessStage) ->
     (stage.config_dir / "engine.yaml").write_text("strategy: {name: 'resting:Resting'}\n", encoding="utf-8")
     trader, standby = stage.start("blue"), stage.start("green", "standby")
     trader.wait_for(200, "trading")
+    standby.wait_for(200, "standby")
     until(lambda: trader.health().document["orders"]["open"] == 1, "the order to rest")
     until(lambda: standby.health().document["orders"]["open"] == 1, "the standby to see it")
     (order,) = stage.orders()
